@@ -1,0 +1,1 @@
+"""System checks: misconfiguration is told with its cure, before anything runs."""

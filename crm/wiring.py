@@ -1,0 +1,5 @@
+"""Who listens to what: the only signal connections, in order."""
+
+
+def connect() -> None:
+    """Connect every receiver. Called once, when Django is ready."""

@@ -1,0 +1,57 @@
+"""The nouns of the app, one module for each family."""
+
+from leads.models.claims import Claimable, ClaimableQuerySet
+from leads.models.facts import Event, FoldState, ScoreEntry
+from leads.models.people import (
+    Company,
+    Consent,
+    ContactPoint,
+    Identity,
+    Lead,
+    LeadSearch,
+    MergeReview,
+    Topic,
+    hash_address,
+    normalize_email,
+)
+from leads.models.sales import Notification, Task
+from leads.models.scoring import DerivedType, Draft, FitRule, ScoringLimits, ScoringRule, ScoringVersion
+from leads.models.sources import BUILT_IN, Delivery, Source, digest_key
+from leads.models.staff import User, Workspace
+from leads.models.stages import Gate, Reason, Stage, Transition
+
+__all__ = [
+    "BUILT_IN",
+    "Claimable",
+    "ClaimableQuerySet",
+    "Company",
+    "Consent",
+    "ContactPoint",
+    "Delivery",
+    "DerivedType",
+    "Draft",
+    "Event",
+    "FitRule",
+    "FoldState",
+    "Gate",
+    "Identity",
+    "Lead",
+    "LeadSearch",
+    "MergeReview",
+    "Notification",
+    "Reason",
+    "ScoreEntry",
+    "ScoringLimits",
+    "ScoringRule",
+    "ScoringVersion",
+    "Source",
+    "Stage",
+    "Task",
+    "Topic",
+    "Transition",
+    "User",
+    "Workspace",
+    "digest_key",
+    "hash_address",
+    "normalize_email",
+]

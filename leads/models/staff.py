@@ -1,0 +1,65 @@
+"""The people who work here, and what the workspace as a whole has agreed on."""
+
+from datetime import date
+from typing import ClassVar, Self
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.db.models import F, Q
+
+from leads.zones import validate_timezone
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    """Words for picking colleagues."""
+
+    def reps(self) -> Self:
+        """Active members of the group Sales."""
+        return self.filter(is_active=True, groups__name="Sales")
+
+    def available(self, today: date) -> Self:
+        """Not on leave on the day `today`."""
+        return self.filter(Q(away_until=None) | Q(away_until__lt=today))
+
+    def next_in_turn(self) -> Self:
+        """Round robin: whoever was given a lead the longest ago comes first."""
+        return self.order_by(F("last_assigned_at").asc(nulls_first=True), "pk")
+
+
+class ColleagueManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
+    """Makes users, and speaks the words of UserQuerySet."""
+
+
+class User(AbstractUser):
+    """A colleague who logs in. Members of the group Sales own leads; Marketing edits rules and campaigns."""
+
+    timezone = models.CharField(
+        max_length=64, blank=True, validators=[validate_timezone], help_text="For example Europe/Berlin. Empty: the workspace's."
+    )
+    away_until = models.DateField(null=True, blank=True, help_text="No new leads up to and including this day.")
+    last_assigned_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[ColleagueManager] = ColleagueManager()
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class Workspace(models.Model):
+    """The one row of settings that staff edit: zone and sending rules. `Workspace.current()` always answers."""
+
+    timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone], help_text="For example Europe/Berlin.")
+    sending = models.JSONField(
+        default=dict, blank=True, help_text='Window and cap: {"window": {"days": "mon-fri", "hours": "08:00-18:00"}, "cap": {"day": 1}}'
+    )
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="one_workspace")]
+
+    def __str__(self) -> str:
+        return "Workspace"
+
+    @classmethod
+    def current(cls) -> "Workspace":
+        """The workspace's row, or the defaults when nobody has saved any yet."""
+        return cls.objects.filter(pk=1).first() or cls(pk=1)
