@@ -36,18 +36,26 @@ class Campaign(Draft):
     key = models.CharField(max_length=80, unique=True, help_text="Stays the same for ever, for example API_DEEP_DIVE_SEQUENCE.")
     name = models.CharField(max_length=120)
     message_class = models.CharField("class", max_length=13, choices=Class, default=Class.MARKETING)
-    topic = models.ForeignKey(Topic, null=True, blank=True, on_delete=models.PROTECT, related_name="campaigns", help_text="Marketing needs one.")
+    topic = models.ForeignKey(
+        Topic, null=True, blank=True, on_delete=models.PROTECT, related_name="campaigns", help_text="Marketing needs one."
+    )
     trigger = models.JSONField(help_text='For example {"event": "DOWNLOADED_API_DOCS"} or {"stage": "sql"}.')
     audience = models.JSONField(default=list, blank=True, help_text="Conditions a lead must meet to enter.")
     reentry = models.JSONField(default=once, blank=True, help_text='"once", "always", {"after": "30d"} or {"key": "event.order_id"}.')
     goal = models.JSONField(default=list, blank=True, help_text="Conditions that mean success; the run ends.")
     exits = models.JSONField(default=list, blank=True, help_text="Conditions that end the run without success.")
     exit_on_stage = models.BooleanField(default=True, help_text="Entering a won or lost stage ends the run.")
-    window = models.JSONField(default=dict, blank=True, help_text='For example {"days": "mon-fri", "hours": "08:00-18:00"}; empty: the workspace\'s.')
+    window = models.JSONField(
+        default=dict, blank=True, help_text='For example {"days": "mon-fri", "hours": "08:00-18:00"}; empty: the workspace\'s.'
+    )
     cap = models.JSONField(default=dict, blank=True, help_text='For example {"day": 1, "week": 3}; empty: the workspace\'s.')
-    timezone = models.CharField(max_length=64, blank=True, validators=[validate_timezone], help_text="For people whose own zone is unknown.")
+    timezone = models.CharField(
+        max_length=64, blank=True, validators=[validate_timezone], help_text="For people whose own zone is unknown."
+    )
     tracking = models.BooleanField(default=True, help_text="Rewrite links so that clicks come back as events.")
-    priority = models.PositiveSmallIntegerField(default=50, validators=[MaxValueValidator(100)], help_text="0 to 100; the higher one sends first.")
+    priority = models.PositiveSmallIntegerField(
+        default=50, validators=[MaxValueValidator(100)], help_text="0 to 100; the higher one sends first."
+    )
     status = models.CharField(max_length=8, choices=Status, default=Status.DRAFT)
     live = models.ForeignKey("CampaignVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False)
 
@@ -69,10 +77,14 @@ class Step(Draft):
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="steps")
     key = models.SlugField(max_length=60, help_text="Unique in the campaign, for example welcome.")
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.MESSAGE)
-    after = models.CharField(max_length=10, blank=True, help_text="Delay since the step before happened, for example 10m or 3d. Empty: at once.")
+    after = models.CharField(
+        max_length=10, blank=True, help_text="Delay since the step before happened, for example 10m or 3d. Empty: at once."
+    )
     when = models.JSONField(default=list, blank=True, help_text="Conditions, looked at when the step is due; if they fail it is skipped.")
     not_after = models.CharField(max_length=10, blank=True, help_text="Too late to be of use after, for example 2d; then skipped.")
-    subject = models.CharField(max_length=200, blank=True, help_text="Liquid, for example Your first call, {{ lead.name | default: 'there' }}.")
+    subject = models.CharField(
+        max_length=200, blank=True, help_text="Liquid, for example Your first call, {{ lead.name | default: 'there' }}."
+    )
     body = models.TextField(blank=True, help_text="Markdown with Liquid.")
     text = models.CharField(max_length=300, blank=True, help_text="For notify: what to tell. For exit: why.")
     position = models.PositiveIntegerField(default=0)

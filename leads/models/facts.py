@@ -41,7 +41,9 @@ class Event(models.Model):
     historical = models.BooleanField(default=False)
     verdict = models.CharField(max_length=8, choices=Verdict, default=Verdict.HUMAN, blank=True)
     content_digest = models.CharField(max_length=32, help_text="Same id with another digest is a conflict.")
-    model_version = models.ForeignKey(ScoringVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Its rules score it, for ever.")
+    model_version = models.ForeignKey(
+        ScoringVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Its rules score it, for ever."
+    )
     delivery = models.ForeignKey(Delivery, null=True, on_delete=models.SET_NULL, related_name="events")
     at = models.DateTimeField(help_text="When it happened: the client's time, corrected for skew, never after we got it.")
     received_at = models.DateTimeField(default=timezone.now)
@@ -123,7 +125,9 @@ class FoldState(Claimable):
 
     lead = models.OneToOneField(Lead, primary_key=True, on_delete=models.CASCADE, related_name="fold_state")
     state = models.JSONField(default=dict, help_text="leads.engine.State as JSON")
-    version = models.ForeignKey(ScoringVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Whose counters it carries.")
+    version = models.ForeignKey(
+        ScoringVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Whose counters it carries."
+    )
     due_at = models.DateTimeField(null=True, help_text="When the score changes next by the passing of time alone.")
 
     objects: ClassVar[FoldStateQuerySet] = FoldStateQuerySet.as_manager()  # type: ignore[assignment]

@@ -31,7 +31,9 @@ class Company(models.Model):
 
     name = models.CharField(max_length=200)
     domain = models.CharField(max_length=200, null=True, blank=True, unique=True, help_text="For example example.com.")
-    external_id = models.CharField(max_length=200, null=True, blank=True, unique=True, help_text="The product's id of this account (groupId).")
+    external_id = models.CharField(
+        max_length=200, null=True, blank=True, unique=True, help_text="The product's id of this account (groupId)."
+    )
     traits = models.JSONField(default=dict, blank=True)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="companies")
     value = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True, help_text="What a contract would be worth a year.")
@@ -42,9 +44,7 @@ class Company(models.Model):
         verbose_name_plural = "companies"
         constraints = [
             # Companies known only by name are found again by it, without case.
-            models.UniqueConstraint(
-                Lower("name"), condition=Q(domain=None, external_id=None), name="company_name_alone"
-            )
+            models.UniqueConstraint(Lower("name"), condition=Q(domain=None, external_id=None), name="company_name_alone")
         ]
 
     def __str__(self) -> str:
@@ -97,7 +97,9 @@ class Lead(models.Model):
     stage_seq = models.PositiveIntegerField(default=0, help_text="Number of transitions; the next one gets this + 1.")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="leads")
     former_owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    conversation_until = models.DateTimeField(null=True, blank=True, help_text="Sales is talking with this person; marketing waits until then.")
+    conversation_until = models.DateTimeField(
+        null=True, blank=True, help_text="Sales is talking with this person; marketing waits until then."
+    )
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="absorbed")
 
     stage_since = models.DateTimeField(default=now)
@@ -115,7 +117,12 @@ class Lead(models.Model):
             models.Index("stage", F("score").desc(), F("id").desc(), condition=Q(merged_into=None, is_known=True), name="lead_board"),
             # The board of one rep.
             models.Index(
-                "owner", "stage", F("score").desc(), F("id").desc(), condition=Q(merged_into=None, is_known=True), name="lead_board_of_owner"
+                "owner",
+                "stage",
+                F("score").desc(),
+                F("id").desc(),
+                condition=Q(merged_into=None, is_known=True),
+                name="lead_board_of_owner",
             ),
             # GET /api/leads?email=, and the mail address of a person.
             models.Index(fields=["email"], condition=~Q(email=""), name="lead_email"),
@@ -238,5 +245,3 @@ class Consent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status}: {self.topic or 'all marketing'}"
-
-

@@ -56,7 +56,9 @@ class ScoringRule(Draft):
     key = models.SlugField(max_length=80, unique=True, help_text="Stays the same when the name changes, for example viewed-pricing.")
     name = models.CharField(max_length=120, help_text="As reps read it, for example Viewed pricing.")
     event = models.CharField(max_length=100, help_text="The event type, for example VIEWED_PRICING.")
-    when = models.JSONField(default=list, blank=True, help_text='Conditions, for example [{"field": "event.plan", "op": "is", "value": "team"}].')
+    when = models.JSONField(
+        default=list, blank=True, help_text='Conditions, for example [{"field": "event.plan", "op": "is", "value": "team"}].'
+    )
     points = models.IntegerField(validators=POINTS, help_text="Positive or negative.")
     limit_times = models.PositiveIntegerField(null=True, blank=True, help_text="At most this often …")
     limit_per = models.CharField(max_length=10, choices=Per, blank=True, help_text="… per this period,")

@@ -38,7 +38,9 @@ class Source(models.Model):
         default=list, blank=True, help_text='For browser keys: the sites that may post, for example ["https://www.example.com"].'
     )
     allowed_types = models.JSONField(
-        default=list, blank=True, help_text='For browser keys: trusted event types this key may send all the same, for example ["PAYMENT_SUCCEEDED"].'
+        default=list,
+        blank=True,
+        help_text='For browser keys: trusted event types this key may send all the same, for example ["PAYMENT_SUCCEEDED"].',
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)

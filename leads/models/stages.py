@@ -20,7 +20,9 @@ class Stage(models.Model):
     name = models.CharField(max_length=80)
     position = models.PositiveIntegerField(default=0)
     kind = models.CharField(max_length=4, choices=Kind, default=Kind.OPEN)
-    sla = models.CharField("SLA", max_length=10, blank=True, help_text="Working time until the first human touch, for example 4h. Empty: none.")
+    sla = models.CharField(
+        "SLA", max_length=10, blank=True, help_text="Working time until the first human touch, for example 4h. Empty: none."
+    )
 
     class Meta:
         ordering = ["position", "pk"]

@@ -1,0 +1,10 @@
+"""Settings and fixtures every test shares."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _test_settings(settings, tmp_path):
+    """No compressed static files, quick passwords, a mailbox of the test's own."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.MAILBOX_DIR = tmp_path / "mailbox"
