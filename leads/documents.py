@@ -42,7 +42,7 @@ class RuleDoc(Strict):
     """What one kind of event is worth."""
 
     key: Key
-    name: str
+    name: str = ""
     event: EventType
     points: Points
     when: Conditions = []
@@ -54,7 +54,7 @@ class FitDoc(Strict):
     """What it is worth who somebody is, while the conditions hold."""
 
     key: Key
-    name: str
+    name: str = ""
     when: Conditions
     points: Points
 

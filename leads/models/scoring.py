@@ -54,7 +54,7 @@ class ScoringRule(Draft):
         EVER = "ever", "ever"
 
     key = models.SlugField(max_length=80, unique=True, help_text="Stays the same when the name changes, for example viewed-pricing.")
-    name = models.CharField(max_length=120, help_text="As reps read it, for example Viewed pricing.")
+    name = models.CharField(max_length=120, blank=True, help_text="As reps read it, for example Viewed pricing. Empty: the key.")
     event = models.CharField(max_length=100, help_text="The event type, for example VIEWED_PRICING.")
     when = models.JSONField(
         default=list, blank=True, help_text='Conditions, for example [{"field": "event.plan", "op": "is", "value": "team"}].'
@@ -69,14 +69,14 @@ class ScoringRule(Draft):
         ordering = ["key"]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or self.key
 
 
 class FitRule(Draft):
     """Draft: what it is worth who somebody is, while the conditions hold."""
 
     key = models.SlugField(max_length=80, unique=True)
-    name = models.CharField(max_length=120, help_text="For example Technical leader.")
+    name = models.CharField(max_length=120, blank=True, help_text="For example Technical leader. Empty: the key.")
     when = models.JSONField(default=list, help_text='Conditions, for example [{"field": "lead.title", "op": "has_word", "value": "CTO"}].')
     points = models.IntegerField(validators=POINTS)
 
@@ -84,7 +84,7 @@ class FitRule(Draft):
         ordering = ["key"]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or self.key
 
 
 class DerivedType(Draft):

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.db.models import F, Q
+from django.utils.functional import cached_property
 
 from leads.zones import validate_timezone
 
@@ -44,6 +45,16 @@ class User(AbstractUser):
     def __str__(self) -> str:
         return self.get_full_name() or self.username
 
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """Names of the groups this colleague is in, read once per request."""
+        return frozenset(self.groups.values_list("name", flat=True))
+
+    @property
+    def is_editor(self) -> bool:
+        """Whether rules, gates and campaigns are theirs to edit: Marketing, Admin and superusers."""
+        return self.is_superuser or not self.roles.isdisjoint({"Marketing", "Admin"})
+
 
 class Workspace(models.Model):
     """The one row of settings that staff edit: zone and sending rules. `Workspace.current()` always answers."""
@@ -51,6 +62,9 @@ class Workspace(models.Model):
     timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone], help_text="For example Europe/Berlin.")
     sending = models.JSONField(
         default=dict, blank=True, help_text='Window and cap: {"window": {"days": "mon-fri", "hours": "08:00-18:00"}, "cap": {"day": 1}}'
+    )
+    playbook = models.JSONField(
+        null=True, editable=False, help_text="The playbook as last applied or exported: what differs from it, people have edited since."
     )
 
     class Meta:
