@@ -2,4 +2,4 @@
 
 
 def connect() -> None:
-    """Connect every receiver. Called once, when Django is ready."""
+    """Connect every receiver. Called once, when Django is ready; receivers of one signal run in the order given here."""

@@ -1,6 +1,7 @@
 """Work that waits in rows: how a worker takes some of it, so that no two workers hold the same row."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
@@ -25,19 +26,28 @@ class ClaimableQuerySet[M: models.Model](models.QuerySet[M]):
         """Rows whose every worker died: they wait for staff."""
         return self.filter(Q(claim_token=None) | Q(lease_until__lt=Now()), claim_count__gte=MAX_CLAIMS)
 
-    def claim(self, limit: int, *, lease: timedelta = LEASE, **changes: Any) -> tuple[uuid.UUID, list[int]]:
+    def claim(
+        self,
+        limit: int,
+        *,
+        lease: timedelta = LEASE,
+        choose: Callable[[list[M]], list[M]] | None = None,
+        **changes: Any,
+    ) -> tuple[uuid.UUID, list[int]]:
         """Claim up to `limit` rows of this (filtered, ordered) queryset in one short commit of its own.
 
-        `changes` are written by the same UPDATE (for example `state=State.CLAIMED`). Returns the token that
-        proves the claim and the primary keys claimed, in the queryset's order. PostgreSQL skips rows that
-        another worker is claiming right now; SQLite has one writer at a time (BEGIN IMMEDIATE).
+        `choose` may pick fewer of them; `changes` are written by the same UPDATE (for example
+        `state=State.CLAIMED`). Returns the token that proves the claim and the primary keys claimed, in the
+        queryset's order. PostgreSQL skips rows that another worker is claiming right now; SQLite has one
+        writer at a time (BEGIN IMMEDIATE).
         """
         token = uuid.uuid4()
         with transaction.atomic():
             rows = self.unclaimed()
             if connection.features.has_select_for_update_skip_locked:
                 rows = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
-            pks = list(rows.values_list("pk", flat=True)[:limit])
+            found = list(rows[:limit])
+            pks = [row.pk for row in (choose(found) if choose else found)]
             if pks:
                 self.model._base_manager.filter(pk__in=pks).update(
                     claim_token=token,

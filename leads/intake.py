@@ -1,0 +1,358 @@
+"""The one door through which every event enters: from a stored Delivery to events, and what follows from them.
+
+A drained group is one transaction. If anything in it fails, the group is undone and its deliveries are
+taken one by one: then the events of a delivery are kept even when scoring or campaigns fail on them; the
+delivery is marked failed and its automation is tried again later.
+"""
+
+import json
+import traceback
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+from django.db.utils import OperationalError
+from django.utils import timezone
+
+from leads import consents, identity, parsing, scoring
+from leads.bell import ring
+from leads.bulk import update_rows
+from leads.companies import assign_companies
+from leads.models import Delivery, Event, Lead, ScoringVersion, Source
+from leads.recording import Arrival, Recorded
+from leads.signals import events_arriving, events_recorded
+
+log = structlog.get_logger(__name__)
+
+# Short: a group takes a second or two, and its last statement fails when another worker took it over meanwhile.
+LEASE = timedelta(seconds=60)
+BACK_OFF = [timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6)]
+# How far back the history of somebody who just became known can still start a campaign.
+JOINED_WINDOW = timedelta(days=30)
+TRIES = 3
+
+
+class ClaimLost(Exception):
+    """Another worker took the deliveries over; this one's work is undone."""
+
+
+def record_internal(messages: list[dict[str, Any]], *, due_in: timedelta = timedelta()) -> Delivery:
+    """Post facts the product itself records, as a Delivery of the source `leadstate`.
+
+    Each message is `{type, leadUid}` with optional `messageId`, `timestamp` (ISO 8601), `properties`,
+    `traits` and `email` (a confirmed address). Part of the caller's transaction.
+    """
+    now = timezone.now()
+    for message in messages:
+        message.setdefault("messageId", str(uuid.uuid4()))
+        message.setdefault("timestamp", now.isoformat())
+    delivery = Delivery.objects.create(
+        source=Source.built_in(),
+        door=Delivery.Door.INTERNAL,
+        body=json.dumps(messages).encode(),
+        message_count=len(messages),
+        message_ids=[message["messageId"] for message in messages],
+        received_at=now,
+        due_at=now + due_in,
+    )
+    if not due_in:
+        ring("leads.tasks.drain_inbox")
+    return delivery
+
+
+def group_size() -> int:
+    """How many events one transaction takes: on SQLite few, since nobody else can write meanwhile."""
+    return 200 if connection.vendor == "sqlite" else 1000
+
+
+def drain_all() -> int:
+    """Drain until nothing is due; returns the number of deliveries taken."""
+    taken = 0
+    while count := drain():
+        taken += count
+    return taken
+
+
+def drain() -> int:
+    """Claim one group of due deliveries and record them; returns how many were taken (0: nothing is due)."""
+    candidates = Delivery.objects.due(timezone.now()).only("pk", "message_count", "claim_count", "attempts")
+    token, pks = candidates.claim(200, lease=LEASE, choose=choose_group)
+    if not pks:
+        return 0
+    try:
+        with_retries(pks, token)
+    except ClaimLost:
+        log.warning("claim_lost", deliveries=len(pks))
+    except Exception as error:
+        log.warning("group_failed", deliveries=len(pks), error=repr(error))
+        for pk in pks:
+            drain_alone(pk, token)
+    return len(pks)
+
+
+def choose_group(candidates: list[Delivery]) -> list[Delivery]:
+    """Take deliveries until their events fill a group; one that failed or killed a worker before is taken alone."""
+    group: list[Delivery] = []
+    events = 0
+    for delivery in candidates:
+        suspicious = delivery.claim_count > 0 or delivery.attempts > 0
+        if group and (suspicious or events + delivery.message_count > group_size()):
+            break
+        group.append(delivery)
+        events += delivery.message_count
+        if suspicious:
+            break
+    return group
+
+
+def with_retries(pks: list[int], token: uuid.UUID) -> None:
+    """Record a group in one transaction; a deadlock, or a key another worker was quicker with, starts it over."""
+    for attempt in range(TRIES):
+        try:
+            with transaction.atomic():
+                record(load(pks), token=token)
+        except (identity.GroupChanged, OperationalError):
+            if attempt == TRIES - 1:
+                raise
+        else:
+            return
+
+
+def load(pks: Iterable[int]) -> list[Delivery]:
+    """The claimed deliveries, oldest first."""
+    return list(Delivery.objects.filter(pk__in=pks).select_related("source").order_by("due_at", "pk"))
+
+
+def record(deliveries: list[Delivery], *, token: uuid.UUID) -> None:
+    """Store the events of these deliveries, let everything follow from them, and close the deliveries."""
+    now = timezone.now()
+    stored = store(deliveries, now=now)
+    automate(stored)
+    close(deliveries, token=token, now=now)
+
+
+def drain_alone(pk: int, token: uuid.UUID) -> None:
+    """Record one delivery: its events in an outer savepoint, what follows from them in an inner one.
+
+    1. Both work: the delivery is processed.
+    2. Automation fails: the events stay, the delivery is failed and due again later.
+    3. Storing fails: nothing stays, the delivery is failed and due again later.
+    """
+    try:
+        with transaction.atomic():
+            deliveries = load([pk])
+            now = timezone.now()
+            stored = store(deliveries, now=now)
+            try:
+                with transaction.atomic():
+                    automate(stored)
+            except Exception as error:
+                postpone(deliveries[0], error, token=token, now=now)
+            else:
+                close(deliveries, token=token, now=now)
+    except ClaimLost:
+        log.warning("claim_lost", deliveries=1)
+    except Exception as error:
+        with transaction.atomic():
+            postpone(load([pk])[0], error, token=token, now=timezone.now())
+
+
+def close(deliveries: list[Delivery], *, token: uuid.UUID, now: datetime) -> None:
+    """Mark deliveries processed; raises ClaimLost when another worker holds one of them now."""
+    for delivery in deliveries:
+        delivery.state, delivery.processed_at, delivery.error, delivery.traceback = Delivery.State.PROCESSED, now, "", ""
+    columns = ["state", "processed_at", "error", "traceback", *RESULTS]
+    write_back(deliveries, columns, token=token)
+
+
+def postpone(delivery: Delivery, error: Exception, *, token: uuid.UUID, now: datetime) -> None:
+    """Mark one delivery failed, with the error for staff, due again after a growing pause."""
+    wait = BACK_OFF[min(delivery.attempts, len(BACK_OFF) - 1)]
+    delivery.state, delivery.due_at = Delivery.State.FAILED, now + wait
+    delivery.error = f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
+    delivery.traceback = "".join(traceback.format_exception(error))[-8000:].replace("\x00", "")
+    delivery.attempts += 1
+    log.error("delivery_failed", receipt=str(delivery.receipt), attempts=delivery.attempts, error=type(error).__name__)
+    write_back([delivery], ["state", "due_at", "error", "traceback", "attempts", *RESULTS], token=token)
+
+
+RESULTS = ["stored", "duplicates", "rejected"]
+
+
+def write_back(deliveries: list[Delivery], columns: list[str], *, token: uuid.UUID) -> None:
+    """Write results and give the claim back, if it is still ours."""
+    rows = [
+        [delivery.pk, *(getattr(delivery, name) for name in columns), None, None, 0, token] for delivery in deliveries
+    ]
+    released = ["claim_token", "lease_until", "claim_count"]
+    written = update_rows(Delivery, rows, columns=[*columns, *released], unless_changed=["claim_token"])
+    if len(written) != len(deliveries):
+        raise ClaimLost
+
+
+@dataclass(slots=True)
+class Stored:
+    """The events to automate: new ones, those of an earlier failed try, and history that just joined."""
+
+    events: list[Event]
+    recorded: Recorded
+
+
+def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
+    """Parse, tell new messages from repeated ones, find the people, and store the events."""
+    arrivals = [arrival for delivery in deliveries for arrival in read(delivery)]
+    fresh, again = sort_out(arrivals)
+    events_arriving.send(sender=None, arrivals=fresh)
+    granted = consents.lock(fresh)
+    directory = identity.Directory(fresh, now=now)
+    directory.place_all()
+    merges = directory.merges()
+    identity.merge_leads(merges)
+    assign_companies(fresh)
+    leads = directory.leads()
+    write_people(leads.values())
+    new = write_events(fresh, now=now)
+    consents.write([arrival for arrival in fresh if arrival.event], granted)
+    count_results(deliveries, new, again)
+    leads |= scoring.lock_leads({event.lead_id for event in again} - leads.keys())
+    joined = joined_history({*merges.values(), *directory.newly_known()}, new, now=now)
+    events = sorted([*new, *again, *joined], key=lambda event: (event.at, event.source_id, event.message_id))
+    for event in events:  # one object for each lead: what one step changes, the next one sees
+        event.lead = leads[event.lead_id]
+    refold = {*merges.values(), *(event.lead_id for event in again)}
+    recorded = Recorded(now, types_of(events), joined=frozenset(event.pk for event in joined), refold=refold)
+    return Stored(events, recorded)
+
+
+def write_people(leads: Iterable[Lead]) -> None:
+    """Save what messages told about the leads besides traits: company, unconfirmed address, first sight."""
+    rows = [(lead.pk, lead.company_id, lead.unconfirmed_email, lead.first_seen_at) for lead in leads]
+    update_rows(Lead, rows, columns=["company", "unconfirmed_email", "first_seen_at"])
+
+
+def automate(stored: Stored) -> None:
+    """Send the events to scoring, gates and campaigns."""
+    if stored.events:
+        events_recorded.send(sender=None, events=stored.events, recorded=stored.recorded)
+
+
+def read(delivery: Delivery) -> list[Arrival]:
+    """Parse a delivery's body; what is refused only now (a key's rights changed) joins its receipt."""
+    messages, rejected = parsing.parse(
+        bytes(delivery.body),
+        door=Delivery.Door(delivery.door),
+        source=delivery.source,
+        receipt=delivery.receipt,
+        received_at=delivery.received_at,
+    )
+    known = {(reject["index"], reject["code"]) for reject in delivery.rejected}
+    delivery.rejected += [
+        {"index": r.index, "messageId": r.messageId, "code": r.code, "message": r.message} for r in rejected if (r.index, r.code) not in known
+    ]
+    return [Arrival(message, delivery) for message in messages]
+
+
+def sort_out(arrivals: list[Arrival]) -> tuple[list[Arrival], list[Event]]:
+    """Split arrivals into new ones and the events an earlier try of the same delivery stored already.
+
+    The rest are repeats: counted as duplicates, or refused as a conflict when their content differs.
+    """
+    ids = {arrival.incoming.message_id for arrival in arrivals}
+    sources = {arrival.delivery.source_id for arrival in arrivals}
+    stored = Event.objects.filter(message_id__in=ids, source__in=sources).select_related("lead").defer("properties", "traits")
+    seen = {(event.source_id, event.message_id): event for event in stored}
+    digests = {key: event.content_digest for key, event in seen.items()}
+    fresh: list[Arrival] = []
+    again: dict[int, Event] = {}
+    for arrival in arrivals:
+        key = (arrival.delivery.source_id, arrival.incoming.message_id)
+        event = seen.get(key)
+        if event and event.delivery_id == arrival.delivery.pk and event.content_digest == arrival.incoming.digest:
+            again[event.pk] = event
+        elif key not in digests:
+            digests[key] = arrival.incoming.digest
+            fresh.append(arrival)
+        elif digests[key] != arrival.incoming.digest:
+            refuse(arrival, "idempotency_conflict", "this messageId was used before with other content; the first one is kept")
+    return fresh, list(again.values())
+
+
+def refuse(arrival: Arrival, code: str, message: str) -> None:
+    """Add a line to the receipt of the arrival's delivery, once."""
+    line = {"index": arrival.incoming.index, "messageId": arrival.incoming.message_id, "code": code, "message": message}
+    if line not in arrival.delivery.rejected:
+        arrival.delivery.rejected.append(line)
+
+
+def write_events(arrivals: list[Arrival], *, now: datetime) -> list[Event]:
+    """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
+    version = ScoringVersion.objects.order_by("-number").only("pk").first()
+    by_key = {}
+    for arrival in arrivals:
+        assert arrival.lead is not None
+        arrival.event = event_for(arrival, arrival.lead, version=version)
+        by_key[arrival.event.source_id, arrival.event.message_id] = arrival
+    Event.objects.bulk_create([arrival.event for arrival in arrivals if arrival.event], ignore_conflicts=True)
+    mine = Event.objects.filter(delivery__in={arrival.delivery.pk for arrival in arrivals})
+    new = []
+    for pk, source_id, message_id in mine.values_list("pk", "source_id", "message_id"):
+        if arrival := by_key.pop((source_id, message_id), None):
+            assert arrival.event is not None
+            arrival.event.pk = pk
+            new.append(arrival.event)
+    for lost in by_key.values():
+        lost.event = None
+    return new
+
+
+def event_for(arrival: Arrival, lead: Lead, *, version: ScoringVersion | None) -> Event:
+    """The event (not saved) that a message becomes."""
+    message = arrival.incoming
+    return Event(
+        lead=lead,
+        first_lead=lead,
+        source=arrival.delivery.source,
+        message_id=message.message_id,
+        type=message.type,
+        properties=message.properties,
+        traits=message.traits if arrival.trusted else {key: value for key, value in message.traits.items() if key != "email"},
+        identifies=bool(message.user_id or arrival.email or (message.lead_uid and lead.is_known)),
+        historical=arrival.delivery.historical,
+        verdict=arrival.verdict,
+        content_digest=message.digest,
+        model_version=version,
+        delivery=arrival.delivery,
+        at=message.at,
+        received_at=arrival.delivery.received_at,
+    )
+
+
+def count_results(deliveries: list[Delivery], new: list[Event], again: list[Event]) -> None:
+    """Fill in the receipts: how many messages were stored, how many had been stored before."""
+    stored = dict.fromkeys((delivery.pk for delivery in deliveries), 0)
+    for event in (*new, *again):
+        stored[event.delivery_id] += 1  # type: ignore[index]
+    for delivery in deliveries:
+        conflicts = sum(1 for line in delivery.rejected if line["code"] == "idempotency_conflict")
+        delivery.stored = stored[delivery.pk]
+        delivery.duplicates = max(0, delivery.message_count - delivery.stored - conflicts)
+
+
+def joined_history(lead_pks: set[int], new: list[Event], *, now: datetime) -> list[Event]:
+    """Recent events of leads that just became known or were merged in: they count as triggers from now on."""
+    if not lead_pks:
+        return []
+    recent = Event.objects.filter(lead__in=lead_pks, at__gte=now - JOINED_WINDOW)
+    return list(recent.exclude(pk__in=[event.pk for event in new]))
+
+
+def types_of(events: list[Event]) -> dict[int, tuple[str, ...]]:
+    """Each event's own type and those the live model derives from it."""
+    model = scoring.live_model()
+    return {event.pk: model.types_of(event.type, event.properties) if model else (event.type,) for event in events}
+
+

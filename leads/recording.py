@@ -1,0 +1,41 @@
+"""What a drained group hands on to those who listen: the arrivals before, and the record after storing."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from leads.models import Delivery, Event, Lead
+from leads.parsing import Incoming
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """One message of a delivery on its way to become an event."""
+
+    incoming: Incoming
+    delivery: Delivery
+    verdict: str = Event.Verdict.HUMAN
+    lead: Lead | None = None
+    event: Event | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its word on who somebody is may be taken: a server key, or the product itself."""
+        return self.delivery.source.scope == "server"
+
+    @property
+    def email(self) -> str | None:
+        """The address it names a person by; one that a browser key brings names nobody until confirmed."""
+        return self.incoming.email if self.trusted else None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is known about the events of one group besides the events themselves."""
+
+    now: datetime
+    #: Event id → its own type and the types derived from it.
+    types: dict[int, tuple[str, ...]]
+    #: Ids of events of anonymous history that joined a known lead just now: they count as triggers, not as new facts.
+    joined: frozenset[int] = frozenset()
+    #: Ids of leads to fold again from the beginning: history was merged into them.
+    refold: set[int] = field(default_factory=set)
