@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from leads.documents import Conditions, Duration, EventType, Key, Strict
+from leads.documents import Conditions, Duration, EventType, Name, Strict
 
+StepKey = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="lower case letters, digits, - and _")]
 CampaignKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80, description="letters, digits, - and _")]
 
 
@@ -76,13 +77,13 @@ class NotifyDoc(Strict):
 class ExitDoc(Strict):
     """End the run, and say why."""
 
-    why: str = "exit step"
+    why: Annotated[str, Meta(min_length=1, max_length=200)] = "exit step"
 
 
 class StepDoc(Strict):
     """One step: a key, a delay, a guard, and exactly one of message, notify, exit."""
 
-    key: Key
+    key: StepKey
     after: Duration | None = None
     when: Conditions = []
     not_after: Duration | None = None
@@ -95,7 +96,7 @@ class CampaignDoc(Strict, rename={"class_": "class"}):
     """One campaign. `status` is live at once and not part of a version."""
 
     key: CampaignKey
-    name: str
+    name: Name
     trigger: TriggerDoc
     steps: list[StepDoc] = []
     class_: Literal["marketing", "product", "transactional"] = "marketing"

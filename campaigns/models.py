@@ -83,7 +83,7 @@ class Step(Draft):
     when = models.JSONField(default=list, blank=True, help_text="Conditions, looked at when the step is due; if they fail it is skipped.")
     not_after = models.CharField(max_length=10, blank=True, help_text="Too late to be of use after, for example 2d; then skipped.")
     subject = models.CharField(
-        max_length=200, blank=True, help_text="Liquid, for example Your first call, {{ lead.name | default: 'there' }}."
+        max_length=300, blank=True, help_text="Liquid, for example Your first call, {{ lead.name | default: 'there' }}."
     )
     body = models.TextField(blank=True, help_text="Markdown with Liquid.")
     text = models.CharField(max_length=300, blank=True, help_text="For notify: what to tell. For exit: why.")

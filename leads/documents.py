@@ -13,7 +13,9 @@ from msgspec import Meta
 Key = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=80, description="lower case letters, digits, - and _")]
 EventType = Annotated[str, Meta(pattern=r"^[A-Z0-9]+(_[A-Z0-9]+)*$", max_length=100, description="an event type such as VIEWED_PRICING")]
 Duration = Annotated[str, Meta(pattern=r"^\d{1,5}[smhdw]$", description="a duration such as 30s, 10m, 2h, 7d or 2w")]
-Points = Annotated[int, Meta(ge=-10_000, le=10_000)]
+Name = Annotated[str, Meta(max_length=120, description="text of at most 120 characters")]
+Points = Annotated[int, Meta(ge=-10_000, le=10_000, description="a whole number from -10000 to 10000")]
+Bound = Annotated[int, Meta(ge=-1_000_000, le=1_000_000, description="a whole number from -1000000 to 1000000")]
 Conditions = list[Any] | dict[str, Any]
 Per = Literal["day", "week", "month", "quarter", "half-year", "year", "ever"]
 
@@ -42,7 +44,7 @@ class RuleDoc(Strict):
     """What one kind of event is worth."""
 
     key: Key
-    name: str = ""
+    name: Name = ""
     event: EventType
     points: Points
     when: Conditions = []
@@ -54,7 +56,7 @@ class FitDoc(Strict):
     """What it is worth who somebody is, while the conditions hold."""
 
     key: Key
-    name: str = ""
+    name: Name = ""
     when: Conditions
     points: Points
 
@@ -62,11 +64,11 @@ class FitDoc(Strict):
 class LimitsDoc(Strict):
     """The bounds of the two axes, in points."""
 
-    fit_max: int | None = None
-    fit_min: int | None = None
-    engagement_max: int | None = None
-    stop_above: int | None = None
-    floor: int | None = None
+    fit_max: Bound | None = None
+    fit_min: Bound | None = None
+    engagement_max: Bound | None = None
+    stop_above: Bound | None = None
+    floor: Bound | None = None
 
 
 class ScoringDoc(Strict):
@@ -86,7 +88,7 @@ class GateDoc(Strict, rename={"from_": "from"}):
     to: str
     conditions: list[Any]
     match: Literal["any", "all"] = "any"
-    name: str = ""
+    name: Name = ""
 
     @property
     def origins(self) -> list[str]:
