@@ -1,0 +1,1 @@
+"""WHAT WE SAY: sequences, messages, and what comes back."""

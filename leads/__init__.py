@@ -1,0 +1,1 @@
+"""WHO: people, what they did, how warm they are, where they stand."""

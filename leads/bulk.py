@@ -20,7 +20,7 @@ def update_rows(
     if not rows:
         return []
     meta = model._meta
-    fields = [meta.pk, *(meta.get_field(name) for name in (*columns, *unless_changed))]
+    fields: list[Any] = [meta.pk, *(meta.get_field(name) for name in (*columns, *unless_changed))]
     quote = connection.ops.quote_name
     table = quote(meta.db_table)
     line = "(" + ", ".join(placeholder(field) for field in fields) + ")"
@@ -28,7 +28,7 @@ def update_rows(
     olds = "".join(
         f" AND {table}.{quote(field.column)} = v.column{i}" for i, field in enumerate(fields[len(columns) + 1 :], start=len(columns) + 2)
     )
-    pk = quote(meta.pk.column)
+    pk = quote(fields[0].column)
     sql = (
         f"UPDATE {table} SET {sets} FROM (VALUES {', '.join([line] * len(rows))}) AS v "  # noqa: S608 - names come from the models
         f"WHERE {table}.{pk} = v.column1{olds} RETURNING {table}.{pk}"

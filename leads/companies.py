@@ -81,7 +81,7 @@ def assign_companies(arrivals: Sequence[Arrival]) -> None:
     shelf.create_missing([description for _, description in wanted])
     for arrival, description in wanted:
         company = shelf.find(description)
-        if company and arrival.lead and (description.explicit or arrival.lead.company_id is None):
+        if company and (description.explicit or arrival.lead.company_id is None):
             arrival.lead.company = company
     shelf.save_changes([description for _, description in wanted if description.explicit])
 

@@ -39,7 +39,7 @@ def write(arrivals: list[Arrival], granted: Granted | None) -> None:
         return
     rows = []
     for arrival in arrivals:
-        email = arrival.email or (arrival.lead.email if arrival.lead else "")
+        email = arrival.email or arrival.lead.email
         for key, status in arrival.incoming.consent.items():
             topic = granted.topics.get(key)
             if topic is None:

@@ -77,14 +77,12 @@ def move_by_hand(lead: Lead, stage: Stage, *, by_user: User, reason: Reason | No
     now = timezone.now()
     with transaction.atomic():
         locked = Lead.objects.select_for_update(no_key=True).get(pk=lead.pk)
-        if locked.stage_seq != lead.stage_seq or locked.stage_id == stage.key:
+        if locked.stage_seq != lead.stage_seq or locked.stage == stage:
             raise StageChanged(f"{locked} is in {locked.stage.name} now.")
         if locked.owner_id is None and by_user.groups.filter(name="Sales").exists():
             locked.owner = by_user
             locked.save(update_fields=["owner"])
-        move = Move(
-            locked, locked.stage_id, stage.key, now, locked.engagement, locked.fit, actor=by_user, reason=reason, note=note
-        )
+        move = Move(locked, locked.stage.key, stage.key, now, locked.engagement, locked.fit, actor=by_user, reason=reason, note=note)
         return move_leads([move], now=now)[0]
 
 

@@ -103,8 +103,8 @@ class Directory:
     def lock(self, wanted: set[Key], uids: set[str]) -> None:
         """Look the keys up without locks, lock their leads in pk order, look again under the locks."""
         found = {row[2] for row in owners_of(wanted)}
-        for pk, survivor in Lead.objects.filter(uid__in=uids).values_list("pk", "merged_into_id"):
-            found |= {pk, survivor or pk}
+        for pk, survivor_pk in Lead.objects.filter(uid__in=uids).values_list("pk", "merged_into_id"):
+            found |= {pk, survivor_pk or pk}
         rows = scoring.lock_leads(found)
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
         for kind, value, lead_id in Identity.objects.filter(lead__in=rows).values_list("kind", "value", "lead_id"):
@@ -187,7 +187,11 @@ class Directory:
         """Queue pairs of known leads, each pair once for ever."""
         pairs = {tuple(sorted((one.root.lead.pk, two.root.lead.pk))): why for (one, two), why in self.reviews.items()}
         MergeReview.objects.bulk_create(
-            [MergeReview(low_id=low, high_id=high, why=why[:200], created_at=self.now) for (low, high), why in pairs.items() if low != high],
+            [
+                MergeReview(low_id=low, high_id=high, why=why[:200], created_at=self.now)
+                for (low, high), why in pairs.items()
+                if low != high
+            ],
             ignore_conflicts=True,
         )
 
@@ -237,4 +241,3 @@ def merge_leads(merges: dict[int, int]) -> None:
 def survivor_of(column: str) -> Subquery:
     """The survivor of the absorbed lead that `column` names, for an UPDATE."""
     return Subquery(Lead.objects.filter(pk=OuterRef(column)).values("merged_into_id")[:1])
-

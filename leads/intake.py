@@ -30,7 +30,14 @@ log = structlog.get_logger(__name__)
 
 # Short: a group takes a second or two, and its last statement fails when another worker took it over meanwhile.
 LEASE = timedelta(seconds=60)
-BACK_OFF = [timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6)]
+BACK_OFF = [
+    timedelta(seconds=10),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+]
 # How far back the history of somebody who just became known can still start a campaign.
 JOINED_WINDOW = timedelta(days=30)
 TRIES = 3
@@ -185,9 +192,7 @@ RESULTS = ["stored", "duplicates", "rejected"]
 
 def write_back(deliveries: list[Delivery], columns: list[str], *, token: uuid.UUID) -> None:
     """Write results and give the claim back, if it is still ours."""
-    rows = [
-        [delivery.pk, *(getattr(delivery, name) for name in columns), None, None, 0, token] for delivery in deliveries
-    ]
+    rows = [[delivery.pk, *(getattr(delivery, name) for name in columns), None, None, 0, token] for delivery in deliveries]
     released = ["claim_token", "lease_until", "claim_count"]
     written = update_rows(Delivery, rows, columns=[*columns, *released], unless_changed=["claim_token"])
     if len(written) != len(deliveries):
@@ -215,7 +220,7 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     assign_companies(fresh)
     leads = directory.leads()
     write_people(leads.values())
-    new = write_events(fresh, now=now)
+    new = write_events(fresh)
     consents.write([arrival for arrival in fresh if arrival.event], granted)
     count_results(deliveries, new, again)
     leads |= scoring.lock_leads({event.lead_id for event in again} - leads.keys())
@@ -251,7 +256,9 @@ def read(delivery: Delivery) -> list[Arrival]:
     )
     known = {(reject["index"], reject["code"]) for reject in delivery.rejected}
     delivery.rejected += [
-        {"index": r.index, "messageId": r.messageId, "code": r.code, "message": r.message} for r in rejected if (r.index, r.code) not in known
+        {"index": r.index, "messageId": r.messageId, "code": r.code, "message": r.message}
+        for r in rejected
+        if (r.index, r.code) not in known
     ]
     return [Arrival(message, delivery) for message in messages]
 
@@ -288,30 +295,26 @@ def refuse(arrival: Arrival, code: str, message: str) -> None:
         arrival.delivery.rejected.append(line)
 
 
-def write_events(arrivals: list[Arrival], *, now: datetime) -> list[Event]:
+def write_events(arrivals: list[Arrival]) -> list[Event]:
     """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
     version = ScoringVersion.objects.order_by("-number").only("pk").first()
-    by_key = {}
-    for arrival in arrivals:
-        assert arrival.lead is not None
-        arrival.event = event_for(arrival, arrival.lead, version=version)
-        by_key[arrival.event.source_id, arrival.event.message_id] = arrival
-    Event.objects.bulk_create([arrival.event for arrival in arrivals if arrival.event], ignore_conflicts=True)
+    events = [event_for(arrival, version=version) for arrival in arrivals]
+    Event.objects.bulk_create(events, ignore_conflicts=True)
+    by_key = {(event.source_id, event.message_id): (arrival, event) for arrival, event in zip(arrivals, events, strict=True)}
     mine = Event.objects.filter(delivery__in={arrival.delivery.pk for arrival in arrivals})
     new = []
     for pk, source_id, message_id in mine.values_list("pk", "source_id", "message_id"):
-        if arrival := by_key.pop((source_id, message_id), None):
-            assert arrival.event is not None
-            arrival.event.pk = pk
-            new.append(arrival.event)
-    for lost in by_key.values():
-        lost.event = None
+        if pair := by_key.get((source_id, message_id)):
+            arrival, event = pair
+            event.pk = pk
+            arrival.event = event
+            new.append(event)
     return new
 
 
-def event_for(arrival: Arrival, lead: Lead, *, version: ScoringVersion | None) -> Event:
+def event_for(arrival: Arrival, *, version: ScoringVersion | None) -> Event:
     """The event (not saved) that a message becomes."""
-    message = arrival.incoming
+    message, lead = arrival.incoming, arrival.lead
     return Event(
         lead=lead,
         first_lead=lead,
@@ -354,5 +357,3 @@ def types_of(events: list[Event]) -> dict[int, tuple[str, ...]]:
     """Each event's own type and those the live model derives from it."""
     model = scoring.live_model()
     return {event.pk: model.types_of(event.type, event.properties) if model else (event.type,) for event in events}
-
-

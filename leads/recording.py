@@ -14,7 +14,7 @@ class Arrival:
     incoming: Incoming
     delivery: Delivery
     verdict: str = Event.Verdict.HUMAN
-    lead: Lead | None = None
+    lead: Lead = field(init=False)
     event: Event | None = None
 
     @property

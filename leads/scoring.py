@@ -1,7 +1,7 @@
 """The engine meets the database: what the facts of some leads are worth is computed, and the difference written."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -106,7 +106,7 @@ class Job:
     facts: list[engine.Fact]
     past: list[engine.PastMove]
     again: bool
-    result: engine.Folded | None = None
+    result: engine.Folded = field(init=False)
 
 
 def fold_leads(leads: dict[int, Lead], *, new: dict[int, list[Event]], again: set[int], now: datetime, historical: set[int]) -> int:
@@ -165,13 +165,14 @@ def plan_jobs(
             states[pk], facts[pk] = engine.start(stages), []
         for event in Event.objects.filter(lead__in=again).in_fact_order().iterator():
             facts[event.lead_id].append(fact_of(event))
-    behind = [pk for pk, lead in leads.items() if lead.stage_seq != states[pk].seq]
     past: dict[int, list[engine.PastMove]] = {}
-    if behind:
-        for row in Transition.objects.filter(lead__in=behind).order_by("lead_id", "seq"):
-            if row.seq > states[row.lead_id].seq:
-                move = engine.PastMove(to_micros(row.at), row.seq, row.from_stage_id, row.to_stage_id)
-                past.setdefault(row.lead_id, []).append(move)
+    behind = [pk for pk, lead in leads.items() if lead.stage_seq != states[pk].seq]
+    for move in (
+        Transition.objects.filter(lead__in=behind).select_related("from_stage", "to_stage").order_by("lead_id", "seq") if behind else ()
+    ):
+        if move.seq > states[move.lead_id].seq:
+            known = engine.PastMove(to_micros(move.at), move.seq, move.from_stage.key, move.to_stage.key)
+            past.setdefault(move.lead_id, []).append(known)
     return [Job(lead, states[pk], facts.get(pk, []), past.get(pk, []), again=pk in again) for pk, lead in sorted(leads.items())]
 
 
@@ -209,7 +210,6 @@ def write_lines(jobs: list[Job], *, now: datetime) -> int:
             standing[lead_id, cause, rule, kind] = (points, n)
     entries = []
     for job in jobs:
-        assert job.result is not None
         for line in job.result.lines:
             points, n = standing.pop((job.lead.pk, line.cause, line.rule, line.kind), (0, 0))
             if n == 0 or line.points != points:
@@ -272,7 +272,6 @@ def write_states(jobs: list[Job], *, live: engine.Model | None) -> None:
     """Store what the engine carries to the next fact."""
     rows = []
     for job in jobs:
-        assert job.result is not None
         due = job.result.state.next_due
         rows.append(
             FoldState(
@@ -289,7 +288,6 @@ def write_leads(jobs: list[Job], *, new: dict[int, list[Event]]) -> None:
     """Write the columns that facts decide: the two sums, names and traits, knownness, the last event."""
     rows = []
     for job in jobs:
-        assert job.result is not None
         lead, state = job.lead, job.result.state
         lead.engagement, lead.fit = state.engagement, state.fit
         lead.is_known = lead.is_known or state.known
@@ -311,7 +309,6 @@ LEAD_COLUMNS = ["engagement", "fit", "is_known", "traits", *TRAIT_COLUMNS, "last
 
 def moves_of(job: Job, *, historical: bool) -> list[gates.Move]:
     """The moves the engine decided for one lead."""
-    assert job.result is not None
     return [
         gates.Move(
             lead=job.lead,

@@ -132,6 +132,7 @@ class Lead(models.Model):
         return self.name or self.email or self.unconfirmed_email or f"Visitor {str(self.uid)[:8]}"
 
     def get_absolute_url(self) -> str:
+        """Return the address of the lead's page."""
         return reverse("leads:lead", args=[self.uid])
 
 
