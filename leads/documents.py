@@ -44,9 +44,9 @@ class RuleDoc(Strict):
     """What one kind of event is worth."""
 
     key: Key
-    name: Name = ""
     event: EventType
     points: Points
+    name: Name = ""
     when: Conditions = []
     limit: LimitDoc | None = None
     expires_after: Duration | None = None
@@ -56,9 +56,9 @@ class FitDoc(Strict):
     """What it is worth who somebody is, while the conditions hold."""
 
     key: Key
-    name: Name = ""
     when: Conditions
     points: Points
+    name: Name = ""
 
 
 class LimitsDoc(Strict):
