@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from leads.comparisons import is_missing
 
 MICROSECONDS = 1_000_000
+UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 class View(Protocol):
@@ -212,6 +213,22 @@ class EventView(View):
         """A property of the event."""
         return lookup(self.properties, path.removeprefix("event."))
 
+    def count(self, cond: EventCount) -> int:
+        """Nothing: one event counts no others."""
+        return 0
+
+    def number(self, axis: str) -> int:
+        """Nothing: an event has no points of its own."""
+        return 0
+
+    def seconds_in_stage(self) -> float:
+        """Nothing: an event stands in no stage."""
+        return 0.0
+
+    def in_campaign(self, cond: InCampaign) -> bool:
+        """No: an event is in no campaign."""
+        return False
+
 
 WORDS = {
     "is": "is",
@@ -243,9 +260,7 @@ def _value(value: object) -> str:
 
 def _span(seconds: int) -> str:
     """A duration in words: 7 days, 30 minutes."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
-        if seconds >= length and seconds % length == 0:
-            break
+    unit, length = next(((unit, length) for unit, length in UNITS if seconds >= length and seconds % length == 0), UNITS[-1])
     number = seconds // length
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 

@@ -1,0 +1,109 @@
+"""What the engine carries from one fact to the next: small, JSON-safe, the same for a short and a long history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+# Before every fact: the mark of a state to which nothing has happened.
+EARLIEST = -(10**17)
+
+
+class StageInfo(NamedTuple):
+    """A stage as the engine sees it."""
+
+    key: str
+    position: int
+    kind: str
+
+
+class Expiry(NamedTuple):
+    """Points to be taken back. Ordered by due time, then by the fact (its number in fact order), then by rule."""
+
+    due: int
+    number: int
+    rule: str
+    cause: str
+    points: int
+    version: int
+
+
+@dataclass(slots=True)
+class Restart:
+    """Evidence restarts: after the move backwards at `at`, until the stage at `position` is reached again."""
+
+    at: int
+    position: int
+    earned: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """One lead between two facts. Times are µs since 1970, UTC."""
+
+    stage: str
+    stage_at: int | None = None
+    seq: int = 0  # transitions so far
+    moves: int = 0  # transitions that stand at stage_at: the brake on gates that open each other
+    engagement: int = 0
+    fit: int = 0
+    known: bool = False
+    events: int = 0  # facts folded
+    last: tuple[int, int, str] | None = None  # the last fact: (at, source, key)
+    watermark: int = EARLIEST  # the last thing that time or people did; a fact before it calls for a refold
+    clock: int = EARLIEST
+    wake: int | None = None  # when a gate may open by the passing of time
+    fit_version: int | None = None
+    traits: dict[str, Any] = field(default_factory=dict)
+    company: dict[str, Any] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)  # fit rule → points it holds now
+    grants: dict[str, list[int]] = field(default_factory=dict)  # limited rule → times of its last grants
+    counters: dict[str, list[int]] = field(default_factory=dict)  # event condition → times of the last events
+    expiries: list[Expiry] = field(default_factory=list)  # a heap
+    restart: Restart | None = None
+
+    @property
+    def score(self) -> int:
+        """Both axes together."""
+        return self.engagement + self.fit
+
+    @property
+    def next_due(self) -> int | None:
+        """When something changes by the passing of time alone, None when nothing will."""
+        if not self.expiries:
+            return self.wake
+        due = self.expiries[0].due
+        return due if self.wake is None else min(due, self.wake)
+
+    def copy(self) -> "State":
+        """A copy that can be folded on without touching this one."""
+        copy = State(**{each.name: getattr(self, each.name) for each in fields(self)})
+        copy.traits, copy.company, copy.held = dict(self.traits), dict(self.company), dict(self.held)
+        copy.grants = {key: list(times) for key, times in self.grants.items()}
+        copy.counters = {key: list(times) for key, times in self.counters.items()}
+        copy.expiries = list(self.expiries)
+        copy.restart = Restart(self.restart.at, self.restart.position, self.restart.earned) if self.restart else None
+        return copy
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that differs from a new state."""
+        new = State(self.stage)
+        pairs = ((each.name, getattr(self, each.name)) for each in fields(self))
+        data = {name: value for name, value in pairs if name == "stage" or value != getattr(new, name)}
+        data |= {"last": list(self.last)} if self.last else {}
+        data |= {"expiries": [list(expiry) for expiry in self.expiries]} if self.expiries else {}
+        data |= {"restart": [self.restart.at, self.restart.position, self.restart.earned]} if self.restart else {}
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "State":
+        """The state that `to_json` wrote; shares nothing with `data` that folding changes."""
+        state = cls(**data)
+        state.last = (data["last"][0], data["last"][1], data["last"][2]) if "last" in data else None
+        state.expiries = [Expiry(*each) for each in data.get("expiries", [])]
+        state.restart = Restart(*data["restart"]) if "restart" in data else None
+        return state
+
+
+def start(stages: Sequence[StageInfo]) -> State:
+    """A lead about whom nothing is known, in the first stage."""
+    return State(stage=min(stages, key=lambda stage: stage.position).key)
