@@ -187,6 +187,8 @@ class Enrollment(Claimable):
         indexes = [
             # advance: due steps.
             models.Index(fields=["due_at", "id"], condition=Q(state="active", due_at__isnull=False), name="enrollment_due"),
+            # Re-entry: when the lead entered before, not counting the many times it was refused.
+            models.Index(fields=["campaign", "lead", "run_key", "started_at"], condition=~Q(state="refused"), name="enrollment_entered"),
         ]
 
     def __str__(self) -> str:

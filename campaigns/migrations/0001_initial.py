@@ -187,6 +187,10 @@ class Migration(migrations.Migration):
             model_name='enrollment',
             index=models.Index(condition=models.Q(('due_at__isnull', False), ('state', 'active')), fields=['due_at', 'id'], name='enrollment_due'),
         ),
+        migrations.AddIndex(
+            model_name='enrollment',
+            index=models.Index(condition=models.Q(('state', 'refused'), _negated=True), fields=['campaign', 'lead', 'run_key', 'started_at'], name='enrollment_entered'),
+        ),
         migrations.AddConstraint(
             model_name='enrollment',
             constraint=models.UniqueConstraint(condition=models.Q(('state', 'active')), fields=('campaign', 'lead', 'run_key'), name='enrollment_one_active'),
