@@ -296,7 +296,7 @@ def test_the_company_comes_from_the_mail_domain_or_the_traits(model, product):
     post(product, said(user="ada", email="ada@eu.acme.example"), said(user="bob", email="bob@gmail.com"))
     post(product, said(user="eve", email="eve@gmail.com", traits={"company": {"id": 7, "name": "Initech"}}))
 
-    companies = dict(Lead.objects.values_list("identities__value", "company__name").filter(identities__kind="user_id"))
+    companies = dict(Lead.objects.filter(identities__kind="user_id").values_list("identities__value", "company__name"))
     assert companies == {"ada": "acme.example", "bob": None, "eve": "Initech"}
 
 
