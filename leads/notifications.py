@@ -64,6 +64,12 @@ def send_notifications(now: datetime | None = None, limit: int = 50) -> int:
     return len(pks)
 
 
+def send_all_due() -> None:
+    """Send everything that is due now."""
+    while send_notifications():
+        pass
+
+
 def outcome(row: Notification, now: datetime) -> dict[str, object]:
     """Send one row, and return the column values that tell what became of it."""
     try:

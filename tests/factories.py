@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from leads.models import Company, Event, Identity, Lead, Source, User
+from leads.models import Company, Event, Identity, Lead, ScoreEntry, ScoringVersion, Source, Transition, User
 
 counter = itertools.count(1)
 
@@ -60,3 +60,51 @@ def make_event(*, lead: Lead, type: str = "SIGNED_UP", at: datetime | None = Non
         }
         | fields
     )
+
+
+def make_transition(*, lead: Lead, to: str = "sql", at: datetime | None = None, **fields: Any) -> Transition:
+    """A recorded stage change, and the lead standing where it leads; without what follows from it."""
+    transition = Transition.objects.create(
+        **{
+            "lead": lead,
+            "seq": lead.stage_seq + 1,
+            "from_stage_id": lead.stage_id,
+            "to_stage_id": to,
+            "engagement": lead.engagement,
+            "fit": lead.fit,
+            "at": at or timezone.now(),
+        }
+        | fields
+    )
+    lead.stage_id, lead.stage_seq, lead.stage_since = to, transition.seq, transition.at
+    lead.save(update_fields=["stage", "stage_seq", "stage_since"])
+    return transition
+
+
+def make_version(**sections: Any) -> ScoringVersion:
+    """A published scoring model; sections as in a playbook: scoring={"rules": […]}, gates=[…]."""
+    return ScoringVersion.objects.create(number=ScoringVersion.objects.count() + 1, document=sections)
+
+
+def make_entry(
+    *, lead: Lead, points: int, version: ScoringVersion, rule: str = "made", axis: str = "engagement", **fields: Any
+) -> ScoreEntry:
+    """A line of the ledger, and the lead's column with it."""
+    entry = ScoreEntry.objects.create(
+        **{
+            "lead": lead,
+            "first_lead": lead,
+            "axis": axis,
+            "kind": "points" if axis == "engagement" else "fit",
+            "cause": f"event:{900_000 + next(counter)}",
+            "rule": rule,
+            "raw": points,
+            "points": points,
+            "version": version,
+            "at": timezone.now(),
+        }
+        | fields
+    )
+    setattr(lead, axis, getattr(lead, axis) + points)
+    lead.save(update_fields=[axis])
+    return entry
