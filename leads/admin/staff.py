@@ -1,0 +1,59 @@
+"""Colleagues, their groups, and what the workspace has agreed on."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from leads.admin.kinds import EditedAdmin
+from leads.models import (
+    User,
+    Workspace,
+)
+
+Rows = QuerySet[Any]
+
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+    """Colleagues. The group Sales owns leads, Marketing edits rules and campaigns, Admin both."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "away_until")
+    list_filter = ("groups", "is_active", "is_staff")
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), ("At work", {"fields": ("timezone", "away_until")}))
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+    """Groups. Sales, Marketing and Admin have their meaning by name."""
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(EditedAdmin):
+    """The one row of sending rules."""
+
+    list_display = ("__str__", "timezone", "sending")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only as long as there is none."""
+        return super().has_add_permission(request, obj) and not Workspace.objects.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: Any) -> None:
+        """Keep it the one row."""
+        obj.pk = 1
+        super().save_model(request, obj, form, change)
