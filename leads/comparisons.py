@@ -107,7 +107,7 @@ SCALAR, TEXT, ORDER, LIST, PAIR = (
     "a text",
     "a number or a text",
     "a list of values",
-    "a list of two values",
+    "a list of two numbers or two texts",
 )
 
 # Operators that are true for a value that is there: name → (what they compare with, how).
