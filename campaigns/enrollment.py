@@ -12,10 +12,12 @@ from django.db import transaction
 from django.db.models import Max, prefetch_related_objects
 from django.utils import timezone
 
+from campaigns.documents import StepDoc
 from campaigns.facts import Facts, LeadView, Program
 from campaigns.models import Campaign, Enrollment
-from campaigns.runs import exit_runs
+from campaigns.runs import ADVANCE, exit_runs
 from leads import conditions
+from leads.bell import ring
 from leads.conditions import lookup
 from leads.models import Event, Lead, Stage, Transition, User
 from leads.recording import Recorded
@@ -51,6 +53,17 @@ class Entry:
     def door(self) -> tuple[int, int]:
         """Campaign and lead."""
         return self.campaign_id, self.lead.pk
+
+    @property
+    def first_step(self) -> StepDoc | None:
+        """The step the run begins with."""
+        return self.program.doc.steps[0] if self.program.doc.steps else None
+
+    @property
+    def starts_at(self) -> datetime:
+        """When the first step is due: its delay counts from the cause."""
+        after = self.first_step.after if self.first_step else None
+        return self.cause_at + parse_duration(after) if after else self.cause_at
 
 
 def enroll(
@@ -267,14 +280,14 @@ def write(entries: Sequence[Entry], *, now: datetime) -> list[Enrollment]:
         lead__in={entry.lead.pk for entry in entries},
         cause__in={entry.cause for entry in entries},
     )
+    if any(entry.starts_at <= now for entry in entries if not entry.refused):
+        ring(ADVANCE)
     wanted = {(*entry.door, entry.cause) for entry in entries}
     return [run for run in rows.order_by("pk") if (run.campaign_id, run.lead_id, run.cause) in wanted]
 
 
 def run_for(entry: Entry, *, now: datetime) -> Enrollment:
-    """The run (not saved) of a decided entry; its first step counts from the cause."""
-    first = entry.program.doc.steps[0] if entry.program.doc.steps else None
-    refused = Enrollment.State.REFUSED if entry.refused else Enrollment.State.ACTIVE
+    """The run (not saved) of a decided entry."""
     return Enrollment(
         campaign_id=entry.campaign_id,
         version=entry.program.version,
@@ -284,10 +297,10 @@ def run_for(entry: Entry, *, now: datetime) -> Enrollment:
         cause=entry.cause,
         cause_at=entry.cause_at,
         event=entry.event,
-        state=refused,
+        state=Enrollment.State.REFUSED if entry.refused else Enrollment.State.ACTIVE,
         reason=entry.refused,
-        next_step=first.key if first else "",
-        due_at=None if entry.refused else entry.cause_at + (parse_duration(first.after) if first and first.after else timedelta()),
+        next_step=entry.first_step.key if entry.first_step else "",
+        due_at=None if entry.refused else entry.starts_at,
         log=entry.log,
         started_at=now,
         ended_at=now if entry.refused else None,

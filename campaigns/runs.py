@@ -12,10 +12,13 @@ from campaigns.facts import Program, RunView
 from campaigns.models import Enrollment, Message
 from campaigns.permission import word_on
 from leads import conditions
+from leads.bell import ring
 from leads.identity import survivor_of
 from leads.models import Consent, ContactPoint, Lead, Stage, Transition
 from leads.vocabulary import parse_duration
 
+# The task that lets runs act on their due steps.
+ADVANCE = "campaigns.tasks.advance"
 OF_LEAD = " of lead "
 # Suppressions that say that nobody is there any more, or wants nothing any more: they end a run.
 ENDING = {ContactPoint.Suppression.HARD_BOUNCE, ContactPoint.Suppression.COMPLAINT, ContactPoint.Suppression.ERASED}
@@ -80,6 +83,8 @@ def save(run: Enrollment) -> None:
         setattr(run, name, value)
     columns = ["state", "reason", "next_step", "due_at", "ended_at", "log"]
     run.save(update_fields=[*columns, "claim_token", "lease_until", "claim_count"])
+    if run.due_at is not None and run.due_at <= timezone.now():
+        ring(ADVANCE)
 
 
 def message_ended(message: Message, *, happened: bool, now: datetime) -> None:
