@@ -143,6 +143,10 @@ class HistoryInline(NeverChanged, TabularInline):  # type: ignore[misc]
     show_change_link = True
     tab = True
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.fields or ())
+
 
 class DraftInline(EditorsOnly, StackedInline):  # type: ignore[misc]
     """Drafts edited on the page of what they belong to."""
