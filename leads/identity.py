@@ -135,9 +135,15 @@ class Directory:
             elif owner.root is not target:
                 trusted = arrival.trusted and kind != Kind.ANONYMOUS_ID
                 self.join(target, owner.root, why=f"{arrival.incoming.type} named both by {kind}", trusted=trusted)
-        if not arrival.trusted and arrival.incoming.email and arrival.incoming.email not in target.keys[Kind.EMAIL]:
-            target.lead.unconfirmed_email = target.lead.unconfirmed_email or arrival.incoming.email
+        self.note_unconfirmed(arrival, target.lead)
         return target
+
+    def note_unconfirmed(self, arrival: Arrival, lead: Lead) -> None:
+        """Keep an address that a browser key brought; forget it once the address is confirmed."""
+        if arrival.email and arrival.email == lead.unconfirmed_email:
+            lead.unconfirmed_email = ""
+        elif not arrival.trusted and arrival.incoming.email and arrival.incoming.email != lead.email:
+            lead.unconfirmed_email = lead.unconfirmed_email or arrival.incoming.email
 
     def owner_of_highest(self, keys: list[Key], named: dict[str, str]) -> Person | None:
         """The owner of the highest key that somebody owns and may lend."""

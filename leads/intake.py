@@ -71,6 +71,11 @@ def record_internal(messages: list[dict[str, Any]], *, due_in: timedelta = timed
     return delivery
 
 
+def confirm_email(lead: Lead, email: str) -> Delivery:
+    """Record that the owner of this address confirmed it: it becomes a key of the lead, or joins the lead to its owner."""
+    return record_internal([{"type": "EMAIL_CONFIRMED", "leadUid": str(lead.uid), "email": email}])
+
+
 def group_size() -> int:
     """How many events one transaction takes: on SQLite few, since nobody else can write meanwhile."""
     return 200 if connection.vendor == "sqlite" else 1000

@@ -342,3 +342,24 @@ def test_the_built_in_source_records_facts_about_a_lead_by_its_uid(model, produc
 
     event = Event.objects.get(type="EMAIL_CLICKED")
     assert (event.lead, event.source) == (lead, Source.built_in())
+
+
+def test_a_confirmed_address_makes_the_visitor_known_or_joins_its_owner(model, product):
+    browser = make_source(scope="browser")[0]
+    post(browser, {"anonymousId": "a1", "email": "ada@acme.example", "eventType": "VIEWED_PRICING"})
+    visitor = Lead.objects.get()
+
+    intake.confirm_email(visitor, "ada@acme.example")
+    intake.drain_all()
+
+    visitor.refresh_from_db()
+    assert (visitor.is_known, visitor.email, visitor.unconfirmed_email) == (True, "ada@acme.example", "")
+
+    post(browser, {"anonymousId": "a2", "email": "ada@acme.example", "eventType": "VIEWED_PRICING"})
+    second = Lead.objects.get(is_known=False)
+    intake.confirm_email(second, "ada@acme.example")
+    intake.drain_all()
+
+    second.refresh_from_db()
+    assert second.merged_into == visitor
+    assert Lead.objects.get(is_known=True).score == 20
