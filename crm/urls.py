@@ -14,6 +14,8 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", views.healthz, name="healthz"),
+    path("", include("campaigns.api_urls")),
+    path("", include("leads.api_urls")),  # the last one: it answers everything else below /api/ and /v1/ with 404 as JSON
 ]
 handler400 = views.bad_request
 handler403 = views.permission_denied

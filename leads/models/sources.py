@@ -35,7 +35,9 @@ class Source(models.Model):
     key_digest = models.CharField(max_length=64, unique=True, null=True, editable=False)
     key_prefix = models.CharField(max_length=12, blank=True, editable=False, help_text="The key's first characters, to tell keys apart.")
     allowed_origins = models.JSONField(
-        default=list, blank=True, help_text='For browser keys: the sites that may post, for example ["https://www.example.com"].'
+        default=list,
+        blank=True,
+        help_text='For browser keys: the sites that may post, for example ["https://www.example.com"]. Empty: any.',
     )
     allowed_types = models.JSONField(
         default=list,
@@ -97,6 +99,7 @@ class Delivery(Claimable):
         """The endpoint that took it: it decides how the body is read."""
 
         EVENTS = "events", "/api/events"
+        NDJSON = "ndjson", "/api/events, a message each line"
         TRACK = "track", "/v1/track"
         IDENTIFY = "identify", "/v1/identify"
         PAGE = "page", "/v1/page"
