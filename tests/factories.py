@@ -7,7 +7,22 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from leads.models import Company, Event, Identity, Lead, ScoreEntry, ScoringVersion, Source, Transition, User
+from campaigns.models import Campaign, CampaignVersion, Enrollment, Message
+from leads.models import (
+    Company,
+    Consent,
+    ContactPoint,
+    Event,
+    Identity,
+    Lead,
+    ScoreEntry,
+    ScoringVersion,
+    Source,
+    Topic,
+    Transition,
+    User,
+    hash_address,
+)
 
 counter = itertools.count(1)
 
@@ -108,3 +123,69 @@ def make_entry(
     setattr(lead, axis, getattr(lead, axis) + points)
     lead.save(update_fields=[axis])
     return entry
+
+
+def make_campaign(*, status: str = "active", **document: Any) -> Campaign:
+    """A published campaign with the fields of a playbook entry (`class_` for class); without steps, one mail at once."""
+    number = next(counter)
+    defaults = {
+        "key": f"CAMPAIGN-{number}",
+        "name": f"Campaign {number}",
+        "trigger": {"event": "DOWNLOADED_API_DOCS"},
+        "topic": "newsletter",
+        "steps": [make_step()],
+    }
+    document = defaults | {name.rstrip("_"): value for name, value in document.items()}
+    topic = document["topic"]
+    campaign = Campaign.objects.create(
+        key=document["key"],
+        name=document["name"],
+        trigger=document["trigger"],
+        message_class=document.get("class", "marketing"),
+        topic=Topic.objects.get_or_create(key=topic, defaults={"name": topic})[0] if topic else None,
+        status=status,
+    )
+    publish_document(campaign, document)
+    return campaign
+
+
+def publish_document(campaign: Campaign, document: dict[str, Any]) -> CampaignVersion:
+    """Make `document` the campaign's live version."""
+    number = campaign.versions.count() + 1
+    campaign.live = CampaignVersion.objects.create(campaign=campaign, number=number, document=document, published_at=timezone.now())
+    campaign.save()
+    return campaign.live
+
+
+def make_step(key: str = "welcome", **fields: Any) -> dict[str, Any]:
+    """A step as in a playbook; a mail unless it says otherwise."""
+    what = {} if {"notify", "exit"} & set(fields) else {"message": {"subject": f"About {key}", "body": "Hello"}}
+    return {"key": key, **what, **fields}
+
+
+def make_contact_point(email: str, **fields: Any) -> ContactPoint:
+    """Where consent and suppression of an address live."""
+    return ContactPoint.objects.update_or_create(address_hash=hash_address(email), defaults=fields)[0]
+
+
+def make_consent(*, email: str, topic: str | None = "newsletter", status: str = "granted", **fields: Any) -> Consent:
+    """Somebody's word on a topic; without a topic, on all marketing."""
+    row = Topic.objects.get_or_create(key=topic, defaults={"name": topic})[0] if topic else None
+    return Consent.objects.create(contact_point=make_contact_point(email), topic=row, status=status, source="test", **fields)
+
+
+def make_message(*, run: Enrollment, step: str = "welcome", **fields: Any) -> Message:
+    """A message of a run, scheduled unless told otherwise."""
+    email = run.lead.email
+    return Message.objects.create(
+        **{
+            "enrollment": run,
+            "step": step,
+            "lead": run.lead,
+            "first_lead": run.lead,
+            "to": email,
+            "contact_point": make_contact_point(email) if email else None,
+            "due_at": timezone.now(),
+        }
+        | fields
+    )
