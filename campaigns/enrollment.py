@@ -252,11 +252,11 @@ class Past:
         By key each value runs once. An event without the value can't tell one run from another: it may
         start a run whenever none is active.
         """
+        reentry, last = entry.program.doc.reentry, self.last.get(entry.door)
+        if reentry == "once" and last:
+            return "once"
         if (*entry.door, entry.run_key) in self.active:
             return "active"
-        reentry, last = entry.program.doc.reentry, self.last.get(entry.door)
-        if reentry == "once":
-            return "once" if last else ""
         if isinstance(reentry, str):
             return ""
         if reentry.after and last and now < last + parse_duration(reentry.after):
