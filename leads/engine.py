@@ -7,12 +7,13 @@ back before it, fit, rules by key, limits, gates by position.
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from leads.condition_nodes import Check, EventCount, EventView, View, explain, lookup
+from leads.condition_nodes import Check, EventView, explain
 from leads.documents import LimitsDoc
 from leads.fold_state import EARLIEST, Expiry, Restart, StageInfo, State, start
+from leads.fold_view import FoldView
 from leads.score_limits import bound, clamp, fit_points
 from leads.scoring_model import Counter, Gate, Limit, Model, ModelError, Rule, compile_model
 
@@ -139,47 +140,6 @@ def what_is_missing(
     return [(gate, explain(gate.conditions, folding.view)) for gate in model.gates.get(state.stage, ())]
 
 
-class _FactView(View):
-    """What conditions see: the state, and the properties of the event at hand."""
-
-    def __init__(self, state: State, evidence_points: int) -> None:
-        self.state = state
-        self.evidence_points = evidence_points
-        self.properties: Mapping[str, Any] = {}
-        self.at = 0
-
-    def field(self, path: str) -> object:
-        root, _, rest = path.partition(".")
-        if root == "event":
-            return lookup(self.properties, rest)
-        if root == "company":
-            return lookup(self.state.company, rest.removeprefix("traits."))
-        if rest in ("stage", "score", "engagement", "fit"):
-            return getattr(self.state, rest)
-        return lookup(self.state.traits, rest.removeprefix("traits."))
-
-    def number(self, axis: str) -> int:
-        return int(getattr(self.state, axis))
-
-    def count(self, cond: EventCount) -> int:
-        earliest = EARLIEST if cond.within is None else self.at - cond.within
-        if self.state.restart:
-            earliest = max(earliest, self.state.restart.at)
-        return sum(earliest < time <= self.at for time in self.state.counters.get(cond.key, ()))
-
-    def seconds_in_stage(self) -> float:
-        return 0.0 if self.state.stage_at is None else (self.at - self.state.stage_at) / 1_000_000
-
-    def in_campaign(self, cond: object) -> bool:
-        return False
-
-    def held_back(self) -> str:
-        restart = self.state.restart
-        if restart is None or restart.earned >= self.evidence_points:
-            return ""
-        return f"held since the move backwards: {restart.earned} of {self.evidence_points} new points"
-
-
 class _Folding:
     """One fold at work."""
 
@@ -190,8 +150,9 @@ class _Folding:
         self.models = models
         self.live = None if live is None else models.get(live)
         self.positions = {stage.key: stage.position for stage in stages}
-        self.view = _FactView(state, evidence_points)
+        self.view = FoldView(state, evidence_points)
         self.ahead: list[PastMove] = []  # recorded moves not replayed yet, the next one last
+        self.foreseen: list[NewMove] = []  # the way that gates opened while moves were ahead
         self.lines: list[Line] = []
         self.moves: list[NewMove] = []
         known = self.live.counter_keys if self.live else frozenset()
@@ -329,12 +290,37 @@ class _Folding:
     # --- moves
 
     def replay(self) -> None:
-        """Apply the next recorded transition; after the last one gates are tried again."""
-        move = self.ahead.pop()
+        """Apply the next recorded transition; after the last one go on where gates have opened meanwhile."""
+        move = self.ahead[-1]
         self.let_pass(move.at)
+        self.ahead.pop()
         self.state.watermark = max(self.state.watermark, move.at)
         self.enter(move.from_stage, move.to_stage, move.at, move.seq)
+        steps = [i for i, step in enumerate(self.foreseen) if step.from_stage == move.to_stage]
+        self.foreseen = self.foreseen[steps[-1] :] if steps and not self.state.restart else []
+        if not self.ahead:
+            for step in self.foreseen:
+                self.go(step)
+            self.foreseen, self.view.stage = [], None
         self.try_gates(move.at, f"move:{move.seq}")
+
+    def foresee(self, live: Model, at: int, cause: str) -> None:
+        """While recorded moves are ahead: note the forward gates that open, for time may close them before those are replayed.
+
+        So a late fact leads as far as it would have led in time. Nothing is noted while evidence restarts.
+        """
+        state, view = self.state, self.view
+        view.stage = self.foreseen[-1].to_stage if self.foreseen else state.stage
+        while not state.restart and (gate := self.open_gate(live, view.stage, forward=True)):
+            self.foreseen.append(NewMove(at, view.stage, gate.to, gate.key, cause, live.version, state.engagement, state.fit))
+            view.stage = gate.to
+
+    def go(self, move: NewMove) -> None:
+        """Make a new move; it stands at the time its gate opened, but not before the last one."""
+        state = self.state
+        stands = move.at if state.stage_at is None else max(move.at, state.stage_at)
+        self.moves.append(replace(move, at=stands, engagement=state.engagement, fit=state.fit))
+        self.enter(move.from_stage, move.to_stage, stands, state.seq + 1)
 
     def enter(self, from_stage: str, to_stage: str, at: int, seq: int) -> None:
         """Stand in the new stage; going backwards restarts the evidence, coming back ends that."""
@@ -351,22 +337,26 @@ class _Folding:
     def try_gates(self, at: int, cause: str) -> None:
         """Move through gates until none opens; at most as many moves stand at one time as there are stages."""
         state, live = self.state, self.live
-        if live is None or self.ahead or not state.known:
+        if live is None or not state.known:
             return
         self.view.at = at
-        while gate := self.open_gate(live, at):
-            stands = at if state.stage_at is None else max(at, state.stage_at)
-            self.moves.append(NewMove(stands, state.stage, gate.to, gate.key, cause, live.version, state.engagement, state.fit))
-            self.enter(state.stage, gate.to, stands, state.seq + 1)
+        if self.ahead:
+            self.foresee(live, at, cause)
+            return
+        while gate := self.open_gate(live, state.stage):
+            if state.stage_at is not None and at <= state.stage_at and state.moves >= len(self.positions):
+                break
+            self.go(NewMove(at, state.stage, gate.to, gate.key, cause, live.version, state.engagement, state.fit))
         self.set_wake(at)
 
-    def open_gate(self, live: Model, at: int) -> Gate | None:
+    def open_gate(self, live: Model, stage: str, *, forward: bool = False) -> Gate | None:
         """The first gate out of the stage that is open."""
-        state = self.state
-        if state.stage_at is not None and at <= state.stage_at and state.moves >= len(self.positions):
-            return None
-        for gate in live.gates.get(state.stage, ()):
-            if gate.to in self.positions and gate.to != state.stage and gate.conditions.holds(self.view):
+        here = self.positions.get(stage, 0)
+        for gate in live.gates.get(stage, ()):
+            there = self.positions.get(gate.to)
+            if there is None or gate.to == stage or (forward and there <= here):
+                continue
+            if gate.conditions.holds(self.view):
                 return gate
         return None
 

@@ -131,6 +131,8 @@ def _microseconds(duration: str | None) -> int | None:
 
 
 def _rule(doc: RuleDoc) -> Rule:
+    if doc.expires_after is not None and not _microseconds(doc.expires_after):
+        raise ModelError(f"the points of rule {doc.key} expire at once; write for example expires_after: 90d")
     when = parse(doc.when, place=Place.RULE)
     limit = None if doc.limit is None else _limit(doc.key, doc.limit)
     return Rule(doc.key, doc.points, None if when == ALWAYS else when, limit, _microseconds(doc.expires_after))

@@ -1,0 +1,57 @@
+"""What conditions see while facts are folded: the state, and the properties of the event at hand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from leads.condition_nodes import EventCount, InCampaign, View, lookup
+from leads.fold_state import EARLIEST, State
+
+
+class FoldView(View):
+    """The view of one fold."""
+
+    def __init__(self, state: State, evidence_points: int) -> None:
+        self.state = state
+        self.evidence_points = evidence_points
+        self.properties: Mapping[str, Any] = {}
+        self.at = 0
+        self.stage: str | None = None  # the stage to try gates from, when not the state's
+
+    def field(self, path: str) -> object:
+        """A property, a trait, or a column of the state."""
+        root, _, rest = path.partition(".")
+        if root == "event":
+            return lookup(self.properties, rest)
+        if root == "company":
+            return lookup(self.state.company, rest.removeprefix("traits."))
+        if rest == "stage":
+            return self.stage or self.state.stage
+        if rest in ("score", "engagement", "fit"):
+            return getattr(self.state, rest)
+        return lookup(self.state.traits, rest.removeprefix("traits."))
+
+    def number(self, axis: str) -> int:
+        """The points so far."""
+        return int(getattr(self.state, axis))
+
+    def count(self, cond: EventCount) -> int:
+        """How many of the remembered events count; after a move backwards only those after it."""
+        earliest = EARLIEST if cond.within is None else self.at - cond.within
+        if self.state.restart:
+            earliest = max(earliest, self.state.restart.at)
+        return sum(earliest < time <= self.at for time in self.state.counters.get(cond.key, ()))
+
+    def seconds_in_stage(self) -> float:
+        """Since the last move; nothing before the first."""
+        return 0.0 if self.state.stage_at is None else (self.at - self.state.stage_at) / 1_000_000
+
+    def in_campaign(self, cond: InCampaign) -> bool:
+        """No: scoring knows no campaigns."""
+        return False
+
+    def held_back(self) -> str:
+        """Why old points open no gate."""
+        restart = self.state.restart
+        if restart is None or restart.earned >= self.evidence_points:
+            return ""
+        return f"held since the move backwards: {restart.earned} of {self.evidence_points} new points"
