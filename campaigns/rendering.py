@@ -12,7 +12,7 @@ from django.utils.safestring import mark_safe
 
 from campaigns.documents import CampaignDoc, StepDoc
 from campaigns.markup import BadLink, Parts, check_links, convert
-from campaigns.models import Campaign, Message
+from campaigns.models import Message
 from campaigns.templating import (
     Fields,
     TemplateProblem,
@@ -115,7 +115,7 @@ def render(message: Message, *, document: CampaignDoc, step: StepDoc, now: datet
     }
     links = Links(message, tracking=document.tracking, untouched=frozenset({leave}))
     body = body_parts(step.message.body, context, address=links.address)
-    may_leave = document.class_ != Campaign.Class.TRANSACTIONAL
+    may_leave = document.class_ != "transactional"
     footer = {"unsubscribe_url": leave if may_leave else "", "topic": topic if may_leave else ""}
     return assemble(subject_line(step.message.subject, context), body, footer=footer, links=links.urls)
 

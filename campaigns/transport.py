@@ -106,6 +106,7 @@ class SMTPBackend(EmailBackend):
     """Django's SMTP backend, with outcomes one can act on. `deliver` keeps its connection open for the next mail."""
 
     connection: Conversation | None
+    _partial_connection: Conversation | None
 
     def __init__(self, *, timeout: float = COMMAND_SECONDS, **options: Any) -> None:
         super().__init__(timeout=timeout, **options)
@@ -153,59 +154,50 @@ class SMTPBackend(EmailBackend):
 
     def converse(self, sender: str, recipient: str, raw: bytes, before_data: Hook) -> None:
         """One transaction on the open connection; after anything but a plain answer the connection is given up."""
-        connection = self.connection
-        assert connection is not None
+        connection: Conversation = self.connection  # type: ignore[assignment] # connect() made it
         connection.before_data, connection.body_sent = before_data, False
         try:
             connection.sendmail(sender, [recipient], raw)
         except smtplib.SMTPRecipientsRefused as error:
             code, reply = error.recipients[recipient]
-            raise self.refusal(code, reply) from error
+            raise self.refusal(code, text(reply), begun=False) from error
         except smtplib.SMTPSenderRefused as error:
-            raise self.sender_refusal(error) from error
+            raise self.refusal(error.smtp_code, text(error.smtp_error), begun=False, sender=True) from error
         except smtplib.SMTPDataError as error:
-            raise self.refusal(error.smtp_code, error.smtp_error) from error
+            raise self.refusal(error.smtp_code, text(error.smtp_error), begun=connection.body_sent) from error
         except OSError as error:  # all of smtplib's exceptions are; none of the rest is an answer to this mail
-            raise self.broken(error) from error
+            raise self.broken(str(error), begun=connection.body_sent) from error
         except BaseException:
             self.hang_up()
             raise
 
-    def refusal(self, code: int, reply: bytes | str) -> Failure:
-        """What an answer other than 250 means."""
-        assert self.connection is not None
+    def refusal(self, code: int, reply: str, *, begun: bool, sender: bool = False) -> Failure:
+        """What an answer other than 250 means; `begun`: the body was sent.
+
+        A refused sender is a mistake in our settings, so the mail waits; except when it is the mail that is too big.
+        """
         if 500 <= code <= 599:
-            return PermanentFailure(code, text(reply))
+            for_good = not sender or code == 552 or "5.3.4" in reply
+            return PermanentFailure(code, reply) if for_good else TemporaryFailure(code, reply)
         if code == 421:
-            begun = self.connection.body_sent
             self.hang_up()
-            return TemporaryFailure(code, text(reply)) if begun else ConnectionFailure(code, text(reply))
+            return TemporaryFailure(code, reply) if begun else ConnectionFailure(code, reply)
         if 400 <= code <= 499:
-            return TemporaryFailure(code, text(reply))
-        return self.broken(ValueError(f"the server answered {code} {text(reply)}"))
+            return TemporaryFailure(code, reply)
+        return self.broken(f"the server answered {code} {reply}", begun=begun)
 
-    def sender_refusal(self, error: smtplib.SMTPSenderRefused) -> Failure:
-        """A refused sender is a mistake in our settings, so the mail waits; except when it is the mail that is too big."""
-        reply = text(error.smtp_error)
-        if error.smtp_code == 552 or "5.3.4" in reply:
-            return PermanentFailure(error.smtp_code, reply)
-        if error.smtp_code == 421:
-            return self.refusal(error.smtp_code, reply)
-        return TemporaryFailure(error.smtp_code, reply)
-
-    def broken(self, error: Exception) -> Failure:
+    def broken(self, what: str, *, begun: bool) -> Failure:
         """What a conversation without a definite answer means: it depends on whether the body was sent."""
-        assert self.connection is not None
-        begun = self.connection.body_sent
         self.hang_up()
-        return Unclear(None, str(error)) if begun else ConnectionFailure(None, str(error))
+        return Unclear(None, what) if begun else ConnectionFailure(None, what)
 
     def hang_up(self) -> None:
         """Drop the connection without a word: the server may not be listening any more."""
         for connection in (self.connection, self._partial_connection):
             if connection is not None:
                 connection.close()
-        self.connection = self._partial_connection = None
+        self.connection = None
+        self._partial_connection = None
 
 
 class MailboxBackend(BaseEmailBackend):
@@ -241,7 +233,7 @@ def deliver(email: EmailMessage, *, before_data: Hook) -> None:
 
 
 def backend_of_thread() -> BaseEmailBackend:
-    """This thread's backend, made once in each process for the settings as they are."""
+    """The backend of this thread, made once in each process for the settings as they are."""
     config = (os.getpid(), repr(settings.MAILERS["default"]))
     if getattr(per_thread, "config", None) != config:
         per_thread.config, per_thread.backend = config, mailers.default

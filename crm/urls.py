@@ -14,6 +14,7 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", views.healthz, name="healthz"),
+    path("", include("campaigns.urls")),
     path("", include("campaigns.api_urls")),
     path("", include("leads.api_urls")),  # the last one: it answers everything else below /api/ and /v1/ with 404 as JSON
 ]
