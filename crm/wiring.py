@@ -1,11 +1,19 @@
 """Who listens to what: the only signal connections, in order."""
 
+from campaigns import confirmation, enrollment, runs, tracking
 from leads import handoff, scoring
-from leads.signals import events_recorded, leads_transitioned
+from leads.signals import events_arriving, events_recorded, leads_merged, leads_transitioned
 
 
 def connect() -> None:
     """Connect every receiver. Called once, when Django is ready; receivers of one signal run in the order given here."""
+    events_arriving.connect(tracking.judge_clicks)
+
     events_recorded.connect(scoring.score_events)
+    events_recorded.connect(enrollment.enroll_on_events)
+    events_recorded.connect(confirmation.ask_for_confirmation)
 
     leads_transitioned.connect(handoff.hand_over)
+    leads_transitioned.connect(enrollment.enroll_on_transitions)
+
+    leads_merged.connect(runs.merge_runs)
