@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+import structlog
 from django.db import transaction
 from django.db.models import Max, prefetch_related_objects
 from django.utils import timezone
 
 from campaigns.documents import StepDoc
 from campaigns.facts import Facts, LeadView, Program
-from campaigns.models import Campaign, Enrollment
+from campaigns.models import Campaign, CampaignVersion, Enrollment
 from campaigns.runs import ADVANCE, exit_runs
 from leads import conditions
 from leads.bell import ring
@@ -22,6 +24,8 @@ from leads.conditions import lookup
 from leads.models import Event, Lead, Stage, Transition, User
 from leads.recording import Recorded
 from leads.vocabulary import parse_duration
+
+log = structlog.get_logger(__name__)
 
 MAX_AGE = timedelta(days=2)
 LONGEST_KEY = 200
@@ -77,7 +81,7 @@ def enroll(
     return write(decide([Entry(program, lead, cause, cause_at, event) for lead in leads], now=now), now=now)
 
 
-def running_version(campaign: Campaign) -> Any:
+def running_version(campaign: Campaign) -> CampaignVersion:
     """The version new runs are pinned to. Raises NotStartedError."""
     if campaign.live is None:
         raise NotStartedError(f"{campaign} was never published; publish it first.")
@@ -89,7 +93,15 @@ def running_version(campaign: Campaign) -> Any:
 def running(kind: str) -> list[Program]:
     """The live versions of active campaigns with a trigger of this kind (`event`, `stage`)."""
     campaigns = Campaign.objects.filter(status=Campaign.Status.ACTIVE, live__document__trigger__has_key=kind)
-    return [Program(campaign.live) for campaign in campaigns.select_related("live") if campaign.live]
+    programs = []
+    for campaign in campaigns.select_related("live").order_by("pk"):
+        try:
+            program = Program(running_version(campaign))
+            program.read_entry()
+            programs.append(program)
+        except (conditions.ConditionError, msgspec.ValidationError):  # one campaign must not hold up everybody's events
+            log.exception("campaign_unreadable", campaign=campaign.key)
+    return programs
 
 
 def enroll_on_events(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) -> None:

@@ -46,6 +46,10 @@ class Program:
         """What ends a run without success; only to be asked when the document has some."""
         return conditions.parse(self.doc.exits, place=Place.RUN)
 
+    def read_entry(self) -> tuple[Node, Node]:
+        """Read now what decides about entering. Raises ConditionError."""
+        return self.trigger_when, self.audience
+
     def guard(self, step: StepDoc) -> Node:
         """What must hold when `step` is due."""
         return conditions.parse(step.when, place=Place.RUN)

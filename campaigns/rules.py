@@ -154,7 +154,8 @@ def times_written(message: Message, contact_point: ContactPoint, now: datetime) 
     written = Message.objects.filter(contact_point=contact_point, state__in=COUNTED, kind=Message.Kind.CAMPAIGN).exclude(pk=message.pk)
     lately = written.filter(Q(sent_at__gt=since) | Q(sent_at=None, sending_at__gt=since))
     rows = lately.values_list("sent_at", "sending_at", "enrollment__version__document__class")
-    return sorted(sent or sending for sent, sending, kind in rows if kind != "transactional" and (sent or sending))
+    times = [sent or sending for sent, sending, kind in rows if kind != "transactional"]
+    return sorted(at for at in times if at)
 
 
 def opening_for(campaign_doc: CampaignDoc, lead: Lead, now: datetime) -> datetime | None:

@@ -93,6 +93,8 @@ def message_ended(message: Message, *, happened: bool, now: datetime) -> None:
     Part of the sender's transaction, after `message.state` and `message.reason` were set. A message that
     was not sent because its run is to end (goal reached, unsubscribed) ends the run.
     """
+    if message.enrollment_id is None:
+        return
     waiting = Enrollment.objects.active().filter(pk=message.enrollment_id, next_step=message.step, due_at=None)
     run = waiting.select_related("version").select_for_update(of=("self",), no_key=True).first()
     if run is None:

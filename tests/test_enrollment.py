@@ -501,3 +501,12 @@ def test_stage_kinds_decide_which_stage_ends_a_run():
     enroll_on_transitions(transitions=[make_transition(lead=lead, to="churned")], now=NOW)
 
     assert states(campaign) == [("exited", "stage")]
+
+
+def test_a_campaign_nobody_can_read_does_not_hold_up_the_others():
+    broken, fine = make_campaign(audience=[{"no": "condition"}]), make_campaign()
+
+    post(make_lead())
+
+    assert states(broken) == []
+    assert states(fine) == [("active", "")]
