@@ -214,7 +214,7 @@ class _Reader:
         if problem := value_problem(op, value):
             self.at("value").fail(problem)
         held = None
-        if path.removeprefix("lead.") in NUMBERS and op in (DOWNWARD if self.negated else UPWARD):
+        if self.place == Place.GATE and path.removeprefix("lead.") in NUMBERS and op in (DOWNWARD if self.negated else UPWARD):
             held = self.negated
         return Field(path, op, value, compile_test(op, value), held)
 
