@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from leads.forms import BoardFilter, MoveForm
+from leads.gates import StageChanged, move_by_hand
 from leads.ledger import explain_score
 from leads.models import Lead, Source, Stage, User
 from leads.models.people import LeadQuerySet
@@ -33,6 +35,13 @@ class Column:
     def hidden(self) -> int:
         """How many leads have no card because the column is full."""
         return self.count - len(self.cards)
+
+
+def signed_in(request: HttpRequest) -> User:
+    """Who asks; only for views that demand a login."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
 
 
 def choose_leads(filters: BoardFilter, user: User) -> LeadQuerySet:
@@ -57,10 +66,9 @@ def make_columns(leads: LeadQuerySet) -> list[Column]:
 @login_required
 def board(request: HttpRequest) -> HttpResponse:
     """Columns by stage; search (`q`) and owner in the address."""
-    assert isinstance(request.user, User)  # noqa: S101  login_required's promise, told to mypy
-    filters = BoardFilter(request.GET)
-    columns = make_columns(choose_leads(filters, request.user))
-    is_filtered = bool(filters.words()) or filters.owner_id(request.user) is not None
+    user, filters = signed_in(request), BoardFilter(request.GET)
+    columns = make_columns(choose_leads(filters, user))
+    is_filtered = bool(filters.words()) or filters.owner_id(user) is not None
     context = {
         "columns": columns,
         "total": sum(column.count for column in columns),
@@ -108,6 +116,10 @@ def move_lead(request: HttpRequest, uid: UUID) -> HttpResponse:
     if not form.is_valid():
         return render_lead(request, lead, form, status=422)
     stage = form.cleaned_data["stage"]
-    lead.move_to(stage, by_user=request.user, reason=form.cleaned_data["reason"], note=form.cleaned_data["note"])
-    messages.success(request, f"{lead} is now in {stage}.")
+    try:
+        move_by_hand(lead, stage, by_user=signed_in(request), reason=form.cleaned_data["reason"], note=form.cleaned_data["note"])
+    except StageChanged as error:
+        messages.error(request, f"Not moved: somebody was quicker. {error}")
+    else:
+        messages.success(request, f"{lead} is now in {stage}.")
     return redirect(lead)

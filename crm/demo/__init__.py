@@ -1,0 +1,1 @@
+"""The demo: one process tree on one port, with believable data."""
