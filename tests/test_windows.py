@@ -10,7 +10,10 @@ from campaigns.documents import WindowDoc
 from campaigns.windows import ScheduleError, check_cron, next_opening, read_days, read_window, slots_before, zone_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
-ZONES = [BERLIN, *map(ZoneInfo, ["UTC", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "America/Santiago", "Asia/Kolkata"])]
+ZONES = [
+    ZoneInfo(name)
+    for name in ("Europe/Berlin", "UTC", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "America/Santiago", "Asia/Kolkata")
+]
 
 
 def window(hours="09:00-17:00", days="mon-sun"):
