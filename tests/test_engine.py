@@ -439,6 +439,14 @@ def test_after_a_move_backwards_a_new_event_counts():
     assert stages(moved_back(fact(50 * DAY, "DEMO_REQUESTED"))) == []
 
 
+def test_points_of_the_very_moment_of_the_move_are_not_earned_since():
+    state = moved_back().state
+
+    folded = run([fact(50 * DAY, "DOWNLOADED_API_DOCS")], compile_model(FOUNDING, 1), state=state)
+
+    assert (folded.state.restart.earned, folded.moves) == (0, [])
+
+
 def test_a_move_backwards_holds_gates_and_never_points():
     compiled = model(a={}, b={"event": "B", "points": 1, "when": [{"field": "lead.score", "op": "gte", "value": 10}]})
 
@@ -772,11 +780,25 @@ def test_any_order_of_arrival_gives_the_same_ledger_and_the_same_columns(data):
 
     for group in data.draw(arrivals(facts)):
         driver.deliver(group)
+        driver.fold(driver.state, [], until=data.draw(st.integers(0, 12)) * DAY)
 
     expected = in_order(facts, WORLD)
     assert +driver.finish().ledger == +expected.ledger
     assert driver.ledger == expected.ledger
     assert driver.columns() == expected.columns()
+
+
+def test_a_fact_from_before_an_expiry_that_was_applied_calls_for_a_refold():
+    models = {1: model(limits={"floor": 0}, a={"expires_after": "1d"}, b={"event": "B", "points": -8})}
+    facts = [fact(0), fact(12 * HOUR, "B")]
+    driver = Driver(models)
+
+    driver.deliver(facts[:1])
+    driver.fold(driver.state, [], until=2 * DAY)
+    driver.deliver(facts[1:])
+
+    assert sorted(driver.finish().ledger.values()) == [-8, -2, 10]
+    assert driver.ledger == in_order(facts, models).ledger
 
 
 @settings(max_examples=100, deadline=None)
@@ -802,6 +824,7 @@ def test_folding_again_with_the_recorded_moves_changes_nothing(data):
     driver = Driver(WORLD)
     for group in data.draw(arrivals(facts)):
         driver.deliver(group)
+        driver.fold(driver.state, [], until=data.draw(st.integers(0, 12)) * DAY)
         wanted = data.draw(st.none() | by_hand)
         if wanted and wanted[0] == driver.state.stage:
             at = max(driver.state.clock, driver.past[-1].at if driver.past else 0)
