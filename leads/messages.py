@@ -40,8 +40,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\
 # What broken clients send instead of nobody: believing them would merge thousands of people into one.
 NOBODY = frozenset(
     [
-        *("0", "-1", "null", "nil", "none", "undefined", "nan", "true", "false", "n/a", "[object object]"),
-        *("guest", "anonymous", "anon", "unknown", "nobody", "not_authenticated"),
+        *("0", "null", "nil", "none", "undefined", "nan", "true", "false", "[object object]"),
+        *("guest", "anonymous", "unknown", "not_authenticated"),
         *("id", "userid", "user_id", "email", "distinct_id", "distinctid", "anonymous_id", "anonymousid"),
         "00000000-0000-0000-0000-000000000000",
     ]
@@ -197,9 +197,9 @@ def json_name(value: object) -> str:
     return names.get(type(value), "null")
 
 
-def identity(message: Json, field: str) -> str | None:
+def identity(message: Json, field: str, *, limit: int | None = MAX_ID) -> str | None:
     """An id of a person that is not one of the values clients send for nobody."""
-    value = text_of(message, field, limit=MAX_ID)
+    value = text_of(message, field, limit=limit)
     if value and value.lower() in NOBODY:
         raise Refused("illegal_identity", f'"{field}" is {value!r}, which names nobody; leave it out instead')
     return value
@@ -208,9 +208,8 @@ def identity(message: Json, field: str) -> str | None:
 def email_of(message: Json, kind: str, door: Delivery.Door) -> str | None:
     """The person's address: given by itself, or among the traits; a group's traits are the company's."""
     traits = given_traits(message, kind) if kind != "group" else {}
-    for place, field in ((message, "email"), (traits, "email")):
-        value = identity(place, field)
-        if value:
+    for place in (message, traits):
+        if value := identity(place, "email", limit=None):
             return normalize_email(value) if door == Door.INTERNAL else checked_email(value)
     return None
 
@@ -218,6 +217,8 @@ def email_of(message: Json, kind: str, door: Delivery.Door) -> str | None:
 @lru_cache(maxsize=4096)
 def checked_email(value: str) -> str:
     """A valid address in the form we compare: NFKC, lower case."""
+    if len(value) > MAX_ID:
+        raise Refused("invalid_email", f'"email" is longer than {MAX_ID} characters')
     try:
         # test_environment only lets the reserved domain .test pass.
         parts = validate_email(unicodedata.normalize("NFKC", value), check_deliverability=False, test_environment=True)
