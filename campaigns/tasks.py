@@ -3,10 +3,17 @@
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from campaigns import sending
+from campaigns import schedule, sending
 from campaigns.stopping import stop_batches
 
 worker_shutting_down.connect(stop_batches)
+
+
+@shared_task(name="campaigns.tasks.advance")
+def advance() -> None:
+    """Let runs act on the steps that are due."""
+    while schedule.advance_due():
+        pass
 
 
 @shared_task(name="campaigns.tasks.send")
