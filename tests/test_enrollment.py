@@ -7,11 +7,9 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.enrollment import NotStartedError, enroll, enroll_on_events, enroll_on_transitions, start_by_hand, stop
 from campaigns.models import Campaign, Enrollment, Message
-from campaigns.runs import merge_runs
 from leads.identity import merge_leads
 from leads.models import Event, Lead, Stage
 from leads.recording import Recorded
-from leads.signals import leads_merged
 from tests.factories import (
     make_campaign,
     make_company,
@@ -434,11 +432,7 @@ def test_the_one_door_takes_leads_and_gives_runs():
 
 
 def merge(absorbed, survivor):
-    leads_merged.connect(merge_runs)
-    try:
-        merge_leads({absorbed.pk: survivor.pk})
-    finally:
-        leads_merged.disconnect(merge_runs)
+    merge_leads({absorbed.pk: survivor.pk})
 
 
 def test_of_two_runs_of_one_campaign_the_furthest_goes_on():
