@@ -28,11 +28,24 @@ class BoardFilter(forms.Form):
         return int(chosen) if chosen.isascii() and chosen.isdigit() else None
 
 
+class ReasonField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """A coded reason, shown with what it is a reason for."""
+
+    def label_from_instance(self, obj: Reason) -> str:
+        """For example "Lost: No budget this year"."""
+        return f"{obj.get_asked_for_display()}: {obj.name}"
+
+
 class MoveForm(forms.Form):
     """A move by hand. A reason is asked only where one of that kind exists: for lost, and for leaving won or lost."""
 
     stage = forms.ModelChoiceField(Stage.objects.all(), to_field_name="key", label="Move to", empty_label=None)
-    reason = forms.ModelChoiceField(Reason.objects.order_by("asked_for", "name"), to_field_name="key", required=False)
+    reason = ReasonField(
+        Reason.objects.exclude(asked_for=Reason.For.REJECT).order_by("asked_for", "name"),
+        to_field_name="key",
+        required=False,
+        empty_label="None",
+    )
     note = forms.CharField(required=False, max_length=500, widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
     def __init__(self, *args: Any, lead: Lead, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from leads.forms import BoardFilter, MoveForm
 from leads.gates import StageChanged, move_by_hand
 from leads.ledger import explain_score
-from leads.models import Lead, Source, Stage, User
+from leads.models import Lead, Source, Stage, Task, User
 from leads.models.people import LeadQuerySet
 from leads.timeline import build_timeline
 
@@ -91,7 +91,10 @@ def render_lead(request: HttpRequest, lead: Lead, form: MoveForm, *, status: int
         "ledger": explain_score(lead),
         "timeline": build_timeline(lead, now=timezone.now()),
         "identities": lead.identities.order_by("kind", "pk"),
-        "tasks": lead.tasks.select_related("owner").order_by("done_at", "due_at", "pk"),
+        "tasks": Task.objects.filter(Q(lead=lead) | Q(colleagues=lead))
+        .select_related("owner")
+        .order_by("done_at", "due_at", "pk")
+        .distinct(),
         "runs": lead.enrollments.select_related("campaign").order_by("-pk")[:20],
     }
     return render(request, "leads/lead.html", context, status=status)

@@ -48,6 +48,12 @@ def event_words(event_type: str) -> str:
 
 
 @register.filter
+def plain(key: str) -> str:
+    """A reason's key as words: `too_old` → "too old"."""
+    return key.replace("_", " ")
+
+
+@register.filter
 def event_icon(event_type: str) -> str:
     """The name of the icon that stands beside an event."""
     return next((icon for prefix, icon in ICONS if event_type.startswith(prefix)), "activity")

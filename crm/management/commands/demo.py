@@ -2,6 +2,7 @@
 
 import fcntl
 import http.client
+import logging
 import os
 import shutil
 import socket
@@ -48,12 +49,14 @@ class Command(BaseCommand):
 
     def prepare(self, *, empty: bool) -> None:
         """Bring the database up to date, and fill it when it is empty."""
+        logging.disable(logging.WARNING)  # people read this terminal; errors are shown
         self.stdout.write("Preparing the database …")
         call_command("migrate", verbosity=0)
         if not empty and data.is_empty():
             self.stdout.write("Making up 60 days of history …")
             self.stdout.write(f"{data.create()} events posted and processed.")
         connections.close_all()
+        logging.disable(logging.NOTSET)
 
     def supervise(self, port: int, *, empty: bool) -> int:
         """Run the three processes until Ctrl-C; say where to look once the pages answer."""
