@@ -119,15 +119,7 @@ def fold(
     applied up to `until`, or to the last fact or move if that is later. `state` itself is not changed.
     """
     folding = _Folding(state.copy(), models, stages, live, evidence_points)
-    folding.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
-    for fact in facts:
-        while folding.ahead and folding.ahead[-1].at < fact.at:
-            folding.replay()
-        folding.let_pass(fact.at)
-        folding.take(fact)
-    while folding.ahead:
-        folding.replay()
-    folding.let_pass(until)
+    folding.run(facts, past, until)
     return Folded(folding.state, folding.lines, folding.moves)
 
 
@@ -158,6 +150,18 @@ class _Folding:
         known = self.live.counter_keys if self.live else frozenset()
         if not state.counters.keys() <= known:
             state.counters = {key: times for key, times in state.counters.items() if key in known}
+
+    def run(self, facts: Sequence[Fact], past: Sequence[PastMove], until: int) -> None:
+        """Walk through time: at one moment what expires comes first, then facts, then recorded moves."""
+        self.ahead = sorted((move for move in past if move.seq > self.state.seq), key=lambda move: -move.seq)
+        for fact in facts:
+            while self.ahead and self.ahead[-1].at < fact.at:
+                self.replay()
+            self.let_pass(fact.at)
+            self.take(fact)
+        while self.ahead:
+            self.replay()
+        self.let_pass(until)
 
     # --- facts
 
