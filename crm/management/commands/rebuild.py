@@ -1,0 +1,42 @@
+"""`manage.py rebuild`: fold leads again from their facts and append what differs to the ledger."""
+
+import uuid
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from crm.refolding import rebuild, rebuildable
+from leads.models import Lead
+
+
+class Command(BaseCommand):
+    """Rebuild one lead or all, and say how much differed."""
+
+    help = "Fold leads again from their facts. Lines are only appended, with the difference; running it twice appends nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--lead", metavar="UID", help="this lead only (an absorbed one stands for its survivor)")
+        which.add_argument("--all", action="store_true", help="every lead")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pks = rebuildable() if options["all"] else [lead_of(options["lead"])]
+        folded = appended = 0
+        for leads, lines in rebuild(pks):
+            folded, appended = folded + leads, appended + lines
+            if len(pks) > leads:
+                self.stdout.write(f"{folded} of {len(pks)} leads, {appended} lines appended")
+        self.stdout.write(
+            f"Rebuilt {folded} {'lead' if folded == 1 else 'leads'}: {appended} ledger {'line' if appended == 1 else 'lines'} appended."
+        )
+
+
+def lead_of(uid: str) -> int:
+    """The id of the lead with this uid, or of the one it was merged into. Raises CommandError."""
+    try:
+        lead = Lead.objects.filter(uid=uuid.UUID(uid)).first()
+    except ValueError:
+        raise CommandError(f"{uid!r} is not the uid of a lead; copy it from the lead's address, /leads/<uid>/.") from None
+    if lead is None:
+        raise CommandError(f"There is no lead {uid}; copy the uid from the lead's address, /leads/<uid>/.")
+    return lead.merged_into_id or lead.pk
