@@ -34,11 +34,11 @@ for header in ("list-unsubscribe", "list-id", "message-id"):
 
 
 class Mail(EmailMultiAlternatives):
-    """A mail whose address headers arrive as they were written."""
+    """A mail whose address headers arrive as they were written, in seven bits: not every server takes eight."""
 
     def message(self, *, policy: Any = policies.default) -> MIMEMessage:
         """The mail as the standard library's message."""
-        made: MIMEMessage = super().message(policy=policy.clone(header_factory=HEADERS))
+        made: MIMEMessage = super().message(policy=policy.clone(header_factory=HEADERS, cte_type="7bit"))
         return made
 
 

@@ -12,12 +12,13 @@ that `reap` puts right: before DATA it is scheduled again, from DATA on it is `u
 import hashlib
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -52,6 +53,7 @@ PAUSE = timedelta(minutes=1)
 # A rule that holds a message without a date is asked again after this.
 ASK_AGAIN = timedelta(hours=1)
 MAX_ERROR = 2000
+TRIES = 3
 
 
 class ClaimLost(Exception):
@@ -136,11 +138,11 @@ def release(pks: list[int], token: uuid.UUID, **changes: Any) -> None:
 def send_one(pk: int, token: uuid.UUID, *, now: datetime | None) -> bool:
     """Send one claimed message, whatever comes of it; False when the server can't be reached."""
     try:
-        begun = begin(pk, token, now=now or timezone.now())
+        begun = persistently(lambda: begin(pk, token, now=now or timezone.now()))
         if begun is None:
             return True
         failure = attempt(begun)
-        finish(begun, failure, now=now or timezone.now())
+        persistently(lambda: finish(begun, failure, now=now or timezone.now()))
     except ClaimLost:
         log.warning("claim_lost", message=pk)
         return True
@@ -152,6 +154,17 @@ def send_one(pk: int, token: uuid.UUID, *, now: datetime | None) -> bool:
         give_up_attempt(pk, token, error, now=now or timezone.now())
         return True
     return not isinstance(failure, ConnectionFailure)
+
+
+def persistently[T](transact: Callable[[], T]) -> T:
+    """Run a transaction of ours; again when the database gave it up (a deadlock, a lost connection), up to TRIES times."""
+    for _ in range(TRIES - 1):
+        try:
+            return transact()
+        except OperationalError as error:
+            log.warning("transaction_again", error=str(error))
+            connection.close_if_unusable_or_obsolete()
+    return transact()
 
 
 def attempt(begun: Begun) -> Failure | None:
@@ -248,24 +261,24 @@ def put_off(message: Message, hold: Hold, *, now: datetime) -> None:
 def schedule_again(message: Message, due_at: datetime, *, reason: str = "", error: str = "") -> None:
     """Put a message back into the outbox (its row is locked, or still ours)."""
     message.state, message.phase, message.due_at, message.reason = State.SCHEDULED, Phase.NONE, due_at, reason
-    save_end(message, error)
+    let_go(message, error, "phase", "due_at")
 
 
 def end(message: Message, state: Message.State, reason: str, *, happened: bool, now: datetime, error: str = "") -> None:
     """A message came to its end, and its run goes on (its row is locked, or still ours)."""
     message.state, message.reason, message.ended_at = state, reason[:200], now
-    save_end(message, error)
+    let_go(message, error, "sent_at", "ended_at")
     if message.enrollment_id:
         message_ended(message, happened=happened, now=now)
 
 
-def save_end(message: Message, error: str) -> None:
-    """Write what became of a message, and let go of it."""
+def let_go(message: Message, error: str, *columns: str) -> None:
+    """Write what became of a message, with these columns, and release it."""
     message.error = error[:MAX_ERROR].replace("\x00", "")
     for name, value in Message.released().items():
         setattr(message, name, value)
-    columns = ["state", "phase", "due_at", "reason", "error", "sent_at", "ended_at", "to", "contact_point"]
-    message.save(update_fields=[*columns, "claim_token", "lease_until", "claim_count"])
+    always = ["state", "reason", "error", "to", "contact_point", "claim_token", "lease_until", "claim_count"]
+    message.save(update_fields=[*always, *columns])
 
 
 def finish(begun: Begun, failure: Failure | None, *, now: datetime) -> None:

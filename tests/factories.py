@@ -189,3 +189,21 @@ def make_message(*, run: Enrollment, step: str = "welcome", **fields: Any) -> Me
         }
         | fields
     )
+
+
+def make_enrollment(*, campaign: Campaign, lead: Lead, **fields: Any) -> Enrollment:
+    """A run that waits for the message of its campaign's first step."""
+    steps = campaign.live.document["steps"]
+    return Enrollment.objects.create(
+        **{
+            "campaign": campaign,
+            "version": campaign.live,
+            "lead": lead,
+            "first_lead": lead,
+            "cause": f"made:{next(counter)}",
+            "cause_at": timezone.now(),
+            "next_step": steps[0]["key"] if steps else "",
+            "started_at": timezone.now(),
+        }
+        | fields
+    )
