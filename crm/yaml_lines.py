@@ -111,6 +111,12 @@ def write(value: Any) -> str:
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def write_line(value: Any) -> str:
+    """Plain data on one line: {key: hot, from: mql}."""
+    text = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=1_000_000)
+    return text.removesuffix("...\n").strip()
+
+
 def is_json(text: str) -> bool:
     """Whether the text is a JSON document."""
     try:

@@ -44,12 +44,16 @@ def walk(home: str, route: list[tuple[GateDoc, Node]], gates: list[tuple[GateDoc
 
 
 def positive(node: Node, *, negated: bool = False) -> Node:
-    """The same condition with every `not` moved down to the leaves."""
+    """The same condition, flat: every `not` moved down to the leaves, no group directly inside one of its own kind."""
     if isinstance(node, Not):
         return positive(node.node, negated=not negated)
     if isinstance(node, All | AnyOf):
-        parts = tuple(positive(part, negated=negated) for part in node.nodes)
-        return AnyOf(parts) if isinstance(node, AnyOf) != negated else All(parts)
+        group = AnyOf if isinstance(node, AnyOf) != negated else All
+        parts = [positive(part, negated=negated) for part in node.nodes]
+        flat = [inner for part in parts for inner in (part.nodes if isinstance(part, group) else (part,))]
+        return flat[0] if len(flat) == 1 else group(tuple(flat))
+    if isinstance(node, Number | Field):
+        node = replace(node, held=None if isinstance(node, Field) else False)
     return flipped(node) if negated else node
 
 
@@ -68,10 +72,9 @@ def exclude(one: Node, other: Node) -> bool:
         return all(exclude(part, other) for part in one.nodes)
     if isinstance(other, AnyOf):
         return all(exclude(one, part) for part in other.nodes)
-    if isinstance(one, All):
-        return any(exclude(part, other) for part in one.nodes)
-    if isinstance(other, All):
-        return any(exclude(one, part) for part in other.nodes)
+    if isinstance(one, All) or isinstance(other, All):
+        firsts = any(exclude(part, other) for part in one.nodes) if isinstance(one, All) else False
+        return firsts or (isinstance(other, All) and any(exclude(one, part) for part in other.nodes))
     return clash(one, other) or clash(other, one)
 
 

@@ -11,7 +11,7 @@ from leads.conditions import All, AnyOf, ConditionError, Node, Place, parse
 from leads.documents import GateDoc, LimitDoc, LimitsDoc, ModelDoc, ScoringDoc
 from leads.gate_cycles import find_cycle
 from leads.models import DerivedType, FitRule, Gate, ScoringLimits, ScoringRule, ScoringVersion, Stage, User, Workspace
-from leads.shape import Path, Problem, PublishError, read, same, suggestion, without_blanks
+from leads.shape import Path, Problem, PublishError, builtins, read, same, suggestion, without_blanks
 from leads.vocabulary import is_reserved
 
 STAGE_OPERATORS = {"is", "is_not", "in", "not_in"}
@@ -74,7 +74,7 @@ def publish(*, by_user: User | None = None, note: str = "") -> ScoringVersion:
         doc = export_draft()
         if problems := check_model(doc, stages=list(Stage.objects.values_list("key", flat=True))):
             raise PublishError(problems)
-        document, live = msgspec.to_builtins(doc), ScoringVersion.live()
+        document, live = builtins(doc), ScoringVersion.live()
         if live and same(live.document, document):
             return live
         number = live.number + 1 if live else 1
@@ -240,9 +240,25 @@ def condition_problems(
         try:
             parse([condition], place=place)
         except ConditionError as error:
-            yield Problem((*here, *error.path[1:]), str(error))
+            yield Problem((*here, *error.path[1:], *misspelt_key(condition, error)), str(error))
             continue
         yield from reference_problems(condition, here, stages, campaigns)
+
+
+def misspelt_key(condition: Any, error: ConditionError) -> list[str]:
+    """The key that the error is about, when it stands at a whole mapping because its first key is unknown."""
+    part = condition
+    for step in error.path[1:]:
+        part = part[step] if step in steps_into(part) else None
+    key = next(iter(part), None) if isinstance(part, dict) else None
+    return [key] if isinstance(key, str) and str(error).startswith(f"{key!r} is no condition") else []
+
+
+def steps_into(part: Any) -> Collection[Any]:
+    """The steps that lead further into a list or mapping."""
+    if isinstance(part, list):
+        return range(len(part))
+    return part if isinstance(part, dict) else ()
 
 
 def reference_problems(part: Any, path: Path, stages: Collection[str], campaigns: Collection[str] | None) -> Iterator[Problem]:
@@ -273,5 +289,5 @@ def unknown_stage(key: object, stages: Collection[str]) -> str:
 def duplicate_problems(keys: list[str], path: Path) -> Iterator[Problem]:
     """Keys that stand in a list twice."""
     for index, key in enumerate(keys):
-        if key in keys[:index]:
+        if key and key in keys[:index]:
             yield Problem((*path, index, "key"), f"{key} is there already (entry {keys.index(key)}); keys are unique, choose another")

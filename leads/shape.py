@@ -48,9 +48,29 @@ def read[T](raw: Any, kind: type[T]) -> T:
 def canonical(raw: Any, kind: Any) -> Any:
     """Plain data as its typed document writes it, without what is default; unchanged when it does not fit."""
     try:
-        return msgspec.to_builtins(msgspec.convert(raw, kind))
+        return builtins(msgspec.convert(raw, kind))
     except msgspec.ValidationError:
         return raw
+
+
+def builtins(doc: Any) -> Any:
+    """A typed document as plain data, without what is default."""
+    settle(doc)
+    return msgspec.to_builtins(doc)
+
+
+def settle(doc: Any) -> None:
+    """Put the default itself wherever a document says the same: msgspec leaves out only what is the very same object."""
+    if isinstance(doc, list):
+        for item in doc:
+            settle(item)
+    if not isinstance(doc, msgspec.Struct):
+        return
+    for field in msgspec.structs.fields(doc):
+        value = getattr(doc, field.name)
+        settle(value)
+        if isinstance(value, str) and value == field.default:
+            setattr(doc, field.name, field.default)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -92,6 +112,8 @@ def struct_misfits(value: Any, struct: Any, *, not_built: NotBuilt, path: Path) 
         elif (struct, key) in not_built:
             unbuilt = True
             yield Problem((*path, key), f"not built yet: {not_built[struct, key]}")
+        elif item is None and " " in key:
+            yield Problem((*path, key), "unknown key; put a text that has a comma in it in quotes")
         else:
             yield Problem((*path, key), f"unknown key{suggestion(key, list(fields), known=True)}")
     for name, field in fields.items():
