@@ -1,5 +1,6 @@
 """From bytes to messages: every odd body has an answer, and a bad message costs its neighbors nothing."""
 
+import contextlib
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -105,10 +106,8 @@ def test_hostile_bodies_are_refused_in_linear_time(body):
 
     without_ip(body)
     for door in (Door.EVENTS, Door.BATCH, Door.NDJSON):
-        try:
+        with contextlib.suppress(BadRequest):
             read(body, door=door)
-        except BadRequest:
-            pass
 
     assert datetime.now(UTC) - started < timedelta(seconds=5)
 
@@ -413,8 +412,10 @@ def test_a_browser_key_cannot_set_consent():
         "2026-01-05T10:00:60Z",
         "2026-01-05T24:00:00Z",
         "now",
-    ]
-    + ["2026-02-30T10:00:00Z", "2026-01-05T10:00:00+99:00", "２０２６-01-05T10:00:00Z"],
+        "2026-02-30T10:00:00Z",
+        "2026-01-05T10:00:00+99:00",
+        "２０２６-01-05T10:00:00Z",
+    ],
 )
 def test_a_timestamp_is_a_full_time_with_its_offset(text):
     assert code_of(event(timestamp=text)) == "invalid_datetime"

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from segment.analytics import request as wire
 from segment.analytics.client import Client
 
 from leads.intake import drain_all
@@ -12,6 +13,14 @@ from leads.models import Delivery, Event, Identity, Lead
 from tests.factories import make_source
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _hang_up():
+    """Let go of the connection the client keeps open, before its server stops."""
+    yield
+    wire._session.close()
+
 
 TYPES = ["IDENTIFIED", "TRIAL_STARTED", "PAGE_VIEWED", "SCREEN_VIEWED", "GROUPED", "ALIASED", "VIEWED"]
 
@@ -28,8 +37,7 @@ def use(client, *, day, ids):
     client.track(anonymous_id="anon-9", event="Viewed", **same[6])
 
 
-@pytest.mark.parametrize("gzip", [False, True])
-@pytest.mark.parametrize("sync_mode", [True, False])
+@pytest.mark.parametrize(("sync_mode", "gzip"), [(True, False), (True, True), (False, True)])
 def test_the_segment_client_says_everything_twice_and_it_is_stored_once(live_server, gzip, sync_mode):
     _, key = make_source()
     failures = []
