@@ -34,7 +34,7 @@ STYLES = {
     "ol": "margin:0 0 16px;padding-left:24px",
     "li": "margin:0 0 6px",
     "blockquote": "margin:0 0 16px;padding-left:12px;border-left:3px solid #d4d4dc;color:#52525b",
-    "pre": f"margin:0 0 16px;padding:12px;background-color:#f4f4f5;border-radius:6px;font-size:13px;line-height:20px;white-space:pre-wrap;{MONO}",
+    "pre": f"margin:0 0 16px;padding:12px;background-color:#f4f4f5;border-radius:6px;line-height:20px;white-space:pre-wrap;{MONO}",
     "code": f"font-size:13px;background-color:#f4f4f5;{MONO}",
     "hr": "margin:24px 0;border:0;border-top:1px solid #e4e4e7",
     "img": "max-width:100%;border:0",
