@@ -4,12 +4,22 @@ from typing import Any
 
 import msgspec
 from django.contrib import admin
-from unfold.admin import TabularInline
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
 
 from campaigns.documents import CapDoc, ReentryDoc, TriggerDoc, WindowDoc
 from campaigns.models import Campaign, CampaignVersion, Click, Enrollment, Link, Message, Slot, Step
-from leads.admin.kinds import CheckedForm, DraftAdmin, DraftInline, HistoryAdmin, HistoryInline, NeverChanged
+from campaigns.publishing import publish_campaign
+from leads.admin.kinds import CheckedForm, DraftAdmin, DraftInline, HistoryAdmin, HistoryInline, NeverChanged, tell_problems
 from leads.conditions import Place
+from leads.shape import PublishError
+
+Rows = QuerySet[Any]
 
 
 class StepForm(CheckedForm):
@@ -71,6 +81,54 @@ class CampaignAdmin(DraftAdmin):
         ("Last edit", {"fields": ("edited_by", "edited_at")}),
     )
     readonly_fields = ("status", "live", "edited_by", "edited_at")
+    actions = ("publish", "pause", "resume")
+    actions_detail = ("publish_this",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Only drafts: what was published has runs and receipts that must stay; archive it by playbook."""
+        return super().has_delete_permission(request, obj) and not (isinstance(obj, Campaign) and obj.live_id)
+
+    @admin.action(description="Publish the drafts")
+    def publish(self, request: HttpRequest, queryset: Rows) -> None:
+        """Publish them one by one; tell what keeps one from it."""
+        for campaign in queryset:
+            publish_and_tell(self, request, campaign)
+
+    @action(  # type: ignore[untyped-decorator]
+        description="Publish the draft",
+        url_path="publish",
+        icon="publish",
+        permissions=["change"],
+        dialog={
+            "title": "Publish what is saved?",
+            "description": "New runs start on the new version. Runs that have begun end on theirs.",
+            "form_submit_text": "Publish",
+        },
+    )
+    def publish_this(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        """Publish the saved draft, or tell what keeps it from it."""
+        publish_and_tell(self, request, get_object_or_404(Campaign, pk=object_id))
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:campaigns_campaign_change", args=[object_id])})
+
+    @admin.action(description="Pause: nobody enters, nothing is sent")
+    def pause(self, request: HttpRequest, queryset: Rows) -> None:
+        """Pause those that are active."""
+        self.message_user(request, f"{sum(campaign.pause() for campaign in queryset)} campaigns paused.")
+
+    @admin.action(description="Resume")
+    def resume(self, request: HttpRequest, queryset: Rows) -> None:
+        """Resume those that are paused and were published."""
+        self.message_user(request, f"{sum(campaign.resume() for campaign in queryset)} campaigns go on.")
+
+
+def publish_and_tell(page: ModelAdmin, request: HttpRequest, campaign: Campaign) -> None:
+    """Publish a campaign's draft and say so, or say what is wrong with it."""
+    try:
+        version = publish_campaign(campaign, by_user=request.user)  # type: ignore[arg-type]
+    except PublishError as error:
+        tell_problems(page, request, error)
+    else:
+        page.message_user(request, f"{version} is live.")
 
 
 @admin.register(CampaignVersion)

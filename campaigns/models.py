@@ -65,6 +65,18 @@ class Campaign(Draft):
     def __str__(self) -> str:
         return self.name
 
+    def pause(self) -> bool:
+        """Stop entries and sending until resumed; runs wait where they are. Tells whether it was active."""
+        return self.switch_status(self.Status.ACTIVE, self.Status.PAUSED)
+
+    def resume(self) -> bool:
+        """Go on where it was paused. Tells whether it was paused, and has been published."""
+        return self.live_id is not None and self.switch_status(self.Status.PAUSED, self.Status.ACTIVE)
+
+    def switch_status(self, old: str, new: str) -> bool:
+        """Change the status if it still is `old`."""
+        return bool(Campaign.objects.filter(pk=self.pk, status=old).update(status=new))
+
 
 class Step(Draft):
     """Draft: one step of a campaign."""

@@ -205,3 +205,85 @@ def test_stages_and_scores_of_a_lead_are_not_edited_here(client, boss, rows):
 
     lead.refresh_from_db()
     assert (lead.stage_id, lead.engagement) == ("cold", 0)
+
+
+def make_campaign(**fields):
+    topic = Topic.objects.create(key="newsletter", name="Best practices")
+    campaign = Campaign.objects.create(key="C", name="Greeting", trigger={"event": "SIGNED_UP"}, topic=topic, **fields)
+    Step.objects.create(campaign=campaign, key="welcome", subject="Hi", body="Hi {{ lead.name | default: 'there' }}")
+    return campaign
+
+
+def test_campaigns_are_published_paused_and_resumed(client, marketer):
+    campaign = make_campaign()
+    status = []
+
+    for action in ("publish", "pause", "pause", "resume"):
+        client.post(page(Campaign), {"action": action, "_selected_action": [campaign.pk]})
+        campaign.refresh_from_db()
+        status.append(campaign.status)
+
+    assert status == ["active", "paused", "paused", "active"]
+    assert (campaign.live.number, campaign.live.published_by) == (1, marketer)
+
+
+def test_a_campaign_is_published_from_its_page(client, marketer):
+    campaign = make_campaign()
+
+    client.post(page(Campaign, "publish_this", args=[campaign.pk]), {"_form_submitted": "True"})
+
+    assert campaign.versions.count() == 1
+
+
+def test_a_template_with_an_unknown_variable_is_not_published(client, marketer):
+    campaign = make_campaign()
+    campaign.steps.update(body="Hi {{ lead.nmae }}")
+
+    client.post(page(Campaign), {"action": "publish", "_selected_action": [campaign.pk]})
+    told = client.get(page(Campaign)).content.decode()
+
+    assert not campaign.versions.exists()
+    assert "Not published" in told
+
+
+def test_a_published_campaign_is_not_deleted(client, boss, rows):
+    Campaign.objects.update(live=CampaignVersion.objects.get())
+
+    assert client.post(page(Campaign, "delete", args=[Campaign.objects.get().pk]), {"post": "yes"}).status_code == 403
+
+
+def test_steps_are_saved_in_the_order_they_were_dragged_into(client, marketer):
+    campaign = make_campaign()
+    second = Step.objects.create(campaign=campaign, key="later", position=1, subject="Again", body="Again")
+    first = campaign.steps.get(key="welcome")
+    form = {
+        "name": "Greeting", "key": "C", "message_class": "marketing", "topic": campaign.topic_id, "trigger": '{"event": "SIGNED_UP"}',
+        "audience": "[]", "reentry": '"once"', "goal": "[]", "exits": "[]", "window": "{}", "cap": "{}", "priority": "50",
+        "steps-TOTAL_FORMS": "2", "steps-INITIAL_FORMS": "2", "versions-TOTAL_FORMS": "0", "versions-INITIAL_FORMS": "0",
+    }  # fmt: skip
+    for index, (step, position) in enumerate([(first, 1), (second, 0)]):
+        values = {"id": step.pk, "campaign": campaign.pk, "key": step.key, "kind": "message", "when": "[]", "subject": "Hi", "body": "Hi"}
+        form |= {f"steps-{index}-{name}": value for name, value in (values | {"position": position}).items()}
+
+    answer = client.post(page(Campaign, "change", args=[campaign.pk]), form)
+
+    assert answer.status_code == 302
+    assert list(campaign.steps.values_list("key", "edited_by")) == [("later", marketer.pk), ("welcome", marketer.pk)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("trigger", '{"event": 5}'), ("reentry", '{"afterr": "30d"}'), ("window", '{"hours": "late"}'), ("goal", '[{"scroe": 1}]')],
+)
+def test_the_small_structures_of_a_campaign_are_checked_beside_their_fields(client, marketer, field, value):
+    topic = Topic.objects.create(key="newsletter", name="Best practices")
+    form = {"name": "X", "key": "X", "message_class": "marketing", "topic": topic.pk, "trigger": '{"event": "SIGNED_UP"}', "audience": "[]",
+            "reentry": '"once"', "goal": "[]", "exits": "[]", "window": "{}", "cap": "{}", "priority": "50",
+            "steps-TOTAL_FORMS": "0", "steps-INITIAL_FORMS": "0", "versions-TOTAL_FORMS": "0", "versions-INITIAL_FORMS": "0"}  # fmt: skip
+
+    right = client.post(page(Campaign, "add"), form)
+    wrong = client.post(page(Campaign, "add"), form | {"key": "Y", field: value})
+
+    assert right.status_code == 302
+    assert wrong.status_code == 200
+    assert list(wrong.context["adminform"].form.errors) == [field]

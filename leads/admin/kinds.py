@@ -5,15 +5,19 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Model
+from django.db.models import JSONField, Model
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from leads.conditions import Place, parse
 from leads.models import Draft, User
 from leads.shape import PublishError
 from leads.vocabulary import event_key, parse_duration
+
+# Conditions are a few lines; the tall default box pushes the rest of the form off the screen.
+LOW_BOXES: dict[Any, dict[str, Any]] = {JSONField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3})}}
 
 
 def is_editor(request: HttpRequest) -> bool:
@@ -94,6 +98,7 @@ class NeverChanged(EditorsOnly):
 class EditedAdmin(EditorsOnly, ModelAdmin):  # type: ignore[misc]
     """Rows people edit, live at once."""
 
+    formfield_overrides = LOW_BOXES
     compressed_fields = True
     warn_unsaved_form = True
 
@@ -151,6 +156,7 @@ class HistoryInline(NeverChanged, TabularInline):  # type: ignore[misc]
 class DraftInline(EditorsOnly, StackedInline):  # type: ignore[misc]
     """Drafts edited on the page of what they belong to."""
 
+    formfield_overrides = LOW_BOXES
     extra = 0
 
 

@@ -44,6 +44,7 @@ class WorkspaceAdmin(EditedAdmin):
     """The one row of sending rules."""
 
     list_display = ("__str__", "timezone", "sending")
+    fields = ("timezone", "sending")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only as long as there is none."""

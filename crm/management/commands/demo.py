@@ -71,7 +71,7 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         environment = {**os.environ, "SITE_URL": site_url, "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("LOG_LEVEL", "WARNING")
+        environment.setdefault("LOG_LEVEL", "ERROR")
         return Supervisor(processes(port), environment, tell=self.stderr.write, on_tick=greet).run()
 
     def greeting(self, site_url: str, *, empty: bool) -> str:
@@ -115,7 +115,8 @@ def forget_everything() -> None:
 
 def processes(port: int) -> list[Child]:
     """Web, worker and timetable; the timetable is a process of its own, or a killed worker would leave it behind."""
-    celery = [sys.executable, "-m", "celery", "-q", "-A", "crm", "--workdir", str(settings.BASE_DIR)]
+    # Containers run as root; Celery's page of warning about that would hide the log-ins.
+    celery = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "crm", "--workdir", str(settings.BASE_DIR)]
     gunicorn = [sys.executable, "-m", "gunicorn", "crm.wsgi", "--chdir", str(settings.BASE_DIR), "--bind", f"{HOST}:{port}"]
     return [
         Child("web", [*gunicorn, "--workers", "1", "--threads", "8", "--log-level", "warning"]),
