@@ -101,8 +101,7 @@ def read_message(message: Any, letter: Letter) -> Incoming:
     traits = traits_of(message, kind, people["email"])
     properties = properties_of(message, kind, letter.door)
     stamp = read_time(message, "timestamp")
-    content = {"kind": kind, "type": event_type, **people, "timestamp": stamp, "properties": properties, "traits": traits}
-    digest = digest_of(content)
+    digest = digest_of({"kind": kind, "type": event_type, **people, "timestamp": stamp, "properties": properties, "traits": traits})
     consent, proof = consent_of(message, letter.source)
     return Incoming(
         index=letter.index,
