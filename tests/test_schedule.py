@@ -1,13 +1,15 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from campaigns import schedule
-from campaigns.enrollment import enroll_on_events
-from campaigns.models import Campaign, Enrollment, Slot
+from campaigns.enrollment import enroll_on_events, start_by_hand
+from campaigns.models import Campaign, Enrollment, Message, Slot
 from campaigns.runs import message_ended
 from campaigns.schedule import advance_due, fire_schedules
 from leads.models import Lead, Notification
@@ -567,3 +569,60 @@ def test_each_local_day_fires_once_when_the_clocks_change(clock, zone, begin):
         assert len(days) == len(set(days)) == (days[-1] - days[0]).days + 1
         assert len(days) in (3, 4)
         assert not campaign.slots.exclude(state="done").exists()
+
+
+# --- in parallel
+
+
+def together(work, times=4):
+    """Do the same in several threads at once, each with its own connection; returns what each returned."""
+    ready = threading.Barrier(times)
+
+    def one(_):
+        try:
+            ready.wait()
+            return work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_workers_side_by_side_make_each_message_once(clock):
+    campaign = make_campaign(steps=[make_step("tell", notify={"text": "x"}), make_step("mail")])
+    make_rep()
+    for _ in range(40):
+        start(campaign)
+
+    claimed = together(advance_due)
+
+    assert sum(claimed) == 40
+    assert Message.objects.count() == 40
+    assert Notification.objects.count() == 40
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_workers_side_by_side_walk_a_slot_once(clock):
+    campaign = weekly(audience=[])
+    for _ in range(30):
+        make_lead()
+    clock.move_to(TUESDAY)
+
+    entered = together(fire_schedules)
+
+    assert sum(entered) == 30
+    assert campaign.slots.get().enrolled == campaign.enrollments.count() == 30
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_starting_by_hand_twice_at_once_starts_one_run(clock):
+    campaign, lead, rep = make_campaign(reentry="always"), make_lead(), make_rep()
+
+    runs = together(lambda: start_by_hand(campaign, lead, rep))
+
+    assert sorted(run.state for run in runs) == ["active", "refused", "refused", "refused"]
