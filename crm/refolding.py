@@ -54,7 +54,7 @@ def compare(leads: dict[int, Lead]) -> Iterator[dict[str, Any]]:
             stages=stages,
             until=state.clock,
             live=row.version_id,
-            past=job.past,
+            past=[move for move in job.past if move.seq <= state.seq],  # a move by hand is seen by the next fold
             evidence_points=settings.EVIDENCE_POINTS,
         )
         due_at = None if state.next_due is None else scoring.from_micros(state.next_due)
@@ -87,7 +87,7 @@ def contradictions(
             yield f"ledger: {' '.join(key)}", fresh.get(key, 0), ledger.get(key, 0)
     if (folded.state.engagement, folded.state.fit) != (lead.engagement, lead.fit):
         yield "points", [folded.state.engagement, folded.state.fit], [lead.engagement, lead.fit]
-    if folded.moves or folded.state.stage != lead.stage_id:
+    if folded.moves or (state.seq == lead.stage_seq and folded.state.stage != lead.stage_id):
         yield "stage", folded.state.stage, lead.stage_id
     mine, theirs = plain(folded.state), plain(state)
     for name in sorted(mine.keys() | theirs.keys()):
