@@ -17,7 +17,7 @@ def main() -> int:
         try:
             psycopg.connect(database.rsplit("/", 1)[0] + "/postgres", connect_timeout=5).close()
         except psycopg.OperationalError as error:
-            missing.append(f"PostgreSQL does not answer ({str(error).strip()}). Start it, or set DATABASE_URL.")
+            missing.append(f"PostgreSQL does not answer ({str(error).splitlines()[0]}). Start it, or set DATABASE_URL.")
     if not broker.startswith("redis"):
         missing.append(f"CELERY_BROKER_URL must be Redis for these tests, not {broker.split(':')[0]}.")
     else:
