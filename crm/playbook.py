@@ -12,7 +12,7 @@ from campaigns.publishing import publish_campaign
 from crm import yaml_lines
 from crm.playbook_checks import file_problems, located, removal_problems
 from crm.playbook_diff import difference, edits
-from crm.playbook_document import SECTIONS, PlaybookDoc, as_written
+from crm.playbook_document import FRESH, SECTIONS, PlaybookDoc, as_written
 from crm.playbook_rows import draft, live, write
 from leads.models import ScoringVersion, User, Workspace
 from leads.publishing import lock_workspace, publish
@@ -137,11 +137,8 @@ def publish_sections(wanted: dict[str, Any], applied: Applied, by_user: User | N
 
 
 def remembered(workspace: Workspace) -> dict[str, Any]:
-    """The playbook as last applied or exported; before the first time, a fresh database: its stages and time zone, nothing else."""
-    if workspace.playbook is not None:
-        return {"timezone": Workspace().timezone, **workspace.playbook}
-    now = draft(workspace)
-    return {"timezone": now["timezone"], "stages": now["stages"]}
+    """The playbook as last applied or exported, whole; before the first time, a fresh database."""
+    return FRESH | (workspace.playbook or {})
 
 
 def remember(workspace: Workspace, document: dict[str, Any]) -> None:

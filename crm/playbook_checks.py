@@ -56,7 +56,7 @@ def located(problems: list[Problem], document: yaml_lines.Document) -> list[Prob
 def meaning_problems(sections: dict[str, Any], campaigns: Collection[int] | None = None) -> Iterator[Problem]:
     """What is wrong with sections of the right shape; of the campaigns only those with these indexes are looked at."""
     stages, topics = stage_keys(sections), topic_keys(sections)
-    if (zone := sections.get("timezone")) and not known(zone):
+    if (zone := sections.get("timezone")) is not None and not known(zone):
         yield Problem(("timezone",), f"{zone!r} is not a time zone; write one like Europe/Berlin or UTC")
     if "stages" in sections:
         yield from stage_problems(read_section("stages", sections["stages"]))
@@ -89,7 +89,7 @@ def stage_problems(stages: list[StageDoc]) -> Iterator[Problem]:
 def reason_problems(reasons: list[ReasonDoc], stages: Collection[str]) -> Iterator[Problem]:
     """Reasons that lead to stages nobody knows."""
     for index, reason in enumerate(reasons):
-        if reason.to and reason.to not in stages:
+        if reason.to is not None and reason.to not in stages:
             yield Problem(("reasons", index, "to"), unknown_stage(reason.to, stages))
 
 

@@ -6,11 +6,13 @@ import msgspec
 from msgspec import Meta
 
 from campaigns.documents import CampaignDoc, SendingDoc, StepDoc, TriggerDoc
-from leads.documents import DeriveDoc, Duration, FitDoc, GateDoc, LimitsDoc, Name, RuleDoc, ScoringDoc, Strict
+from leads.documents import DeriveDoc, Duration, FitDoc, GateDoc, LimitsDoc, RuleDoc, ScoringDoc, Strict
 from leads.shape import NotBuilt, canonical, same
 
 StageKey = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40, description="lower case letters, digits, - and _")]
 ShortKey = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="lower case letters, digits, - and _")]
+
+Title = Annotated[str, Meta(min_length=1, max_length=120)]
 
 
 class StageDoc(Strict):
@@ -26,7 +28,7 @@ class ReasonDoc(Strict, rename={"for_": "for"}):
     """One coded reason for a hand move."""
 
     key: ShortKey
-    name: Name
+    name: Title
     for_: Literal["lost", "reject", "reopen"] = "lost"
     recycle_after: Duration | None = None
     to: str | None = None
@@ -36,7 +38,7 @@ class TopicDoc(Strict):
     """Something people can agree to hear about."""
 
     key: ShortKey
-    name: Name
+    name: Title
     description: Annotated[str, Meta(max_length=300)] = ""
 
 
@@ -55,6 +57,24 @@ class PlaybookDoc(Strict):
 
 
 SECTIONS = ("timezone", "stages", "reasons", "topics", "sending", "scoring", "gates", "campaigns")
+
+# What a fresh database says.
+FRESH: dict[str, Any] = {
+    "timezone": "UTC",
+    "stages": [
+        {"key": "cold", "name": "Cold"},
+        {"key": "mql", "name": "Marketing qualified"},
+        {"key": "sql", "name": "Sales qualified", "sla": "4h"},
+        {"key": "won", "name": "Closed won", "kind": "won"},
+        {"key": "lost", "name": "Closed lost", "kind": "lost"},
+    ],
+    "reasons": [],
+    "topics": [],
+    "sending": {},
+    "scoring": {},
+    "gates": [],
+    "campaigns": [],
+}
 
 NOT_BUILT: NotBuilt = {
     (ScoringDoc, "idle"): "idle rules; leave idle out",
@@ -156,9 +176,9 @@ def tidy(part: Any) -> Any:
 def as_written(now: dict[str, Any], was: dict[str, Any]) -> dict[str, Any]:
     """The sections `now`, written as in the playbook `was` where they still say the same: order, and defaults spelled out.
 
-    An empty section appears only if it stood there before.
+    A section that says what a fresh database says appears only if it stood there before.
     """
-    kept = [section for section in SECTIONS if section in was or now[section] not in ([], {}, "UTC")]
+    kept = [section for section in SECTIONS if section in was or now[section] != FRESH[section]]
     return {"version": 1} | {section: tidy(part_as_written(section, now[section], was.get(section))) for section in kept}
 
 

@@ -52,8 +52,10 @@ def positive(node: Node, *, negated: bool = False) -> Node:
         parts = [positive(part, negated=negated) for part in node.nodes]
         flat = [inner for part in parts for inner in (part.nodes if isinstance(part, group) else (part,))]
         return flat[0] if len(flat) == 1 else group(tuple(flat))
-    if isinstance(node, Number | Field):
-        node = replace(node, held=None if isinstance(node, Field) else False)
+    if isinstance(node, Field):
+        node = replace(node, held=None)
+    elif isinstance(node, Number):
+        node = replace(node, held=False)
     return flipped(node) if negated else node
 
 

@@ -145,6 +145,14 @@ def test_a_section_left_out_stays_as_it_is(run):
     assert {**after, "topics": None} == {**yaml.safe_load(FULL), "topics": None}
 
 
+def test_what_the_file_leaves_out_and_a_fresh_database_has_is_left_out_of_the_export(run):
+    small = {"version": 1, "topics": [{"key": "beta", "name": "Beta"}], "gates": []}
+
+    run("apply", json.dumps(small))
+
+    assert yaml.safe_load(run("export")) == small
+
+
 def test_a_section_in_the_file_replaces_that_section_whole(run):
     run("apply", FULL)
 
@@ -329,6 +337,8 @@ def test_all_mistakes_are_told_at_once():
         (("kind: won", "kind: wonn"), "stages[3].kind: 'wonn' is not open or won or lost; did you mean won?"),
         (("{key: cold, name: Cold}", "{key: new, name: New}"), "the first stage must be cold"),
         (("to: mql}]", "to: mqll}]"), "line 9, reasons[0].to: there is no stage 'mqll'"),
+        (("to: mql}]", "to: ''}]"), "line 9, reasons[0].to: there is no stage ''"),
+        (("name: No budget", "name: ''"), "line 9, reasons[0].name: '' is not text of 1 to 120 characters"),
         (("08:00-18:00", "18:00-18:00"), "sending.window: '18:00-18:00' are not hours"),
         (("days: mon-fri", "days: mon-fry"), "'mon-fry' is not a day"),
         (("per: day", "per: day, days: 3"), "scoring.rules[0].limit: a limit needs exactly one of per and days"),
