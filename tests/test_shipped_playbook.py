@@ -2,14 +2,17 @@
 
 import pytest
 import yaml
+from django.utils import timezone
 
 from campaigns.documents import read_document
 from campaigns.models import Campaign
+from campaigns.rendering import render
 from crm import playbook, yaml_lines
 from leads.documents import ModelDoc
 from leads.models import DerivedType, FitRule, Gate, Reason, ScoringRule, ScoringVersion, Topic, User, Workspace
 from leads.publishing import export_draft
 from leads.vocabulary import event_key
+from tests.factories import make_enrollment, make_event, make_lead, make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -127,6 +130,24 @@ def test_the_founding_campaigns(model):
 def test_marketing_has_a_topic(model):
     assert Topic.objects.filter(key="newsletter").exists()
     assert all(c.topic for c in Campaign.objects.filter(message_class="marketing"))
+
+
+KNOWN = {"endpoint": "/v1/items", "plan": "team", "order_id": "o-1"}
+
+
+@pytest.mark.parametrize(("person", "properties"), [({"email": "x@acme.example"}, {}), ({"name": "Ada Lovelace"}, KNOWN)])
+def test_every_mail_can_be_sent_whatever_is_known(model, person, properties, settings):
+    settings.SENDER_NAME = ""
+    lead = make_lead(**person)
+    for row in Campaign.objects.all():
+        document = read_document(row.live.document)
+        run = make_enrollment(campaign=row, lead=lead, event=make_event(lead=lead, properties=properties))
+        for step in document.steps:
+            if step.message:
+                mail = render(make_message(run=run, step=step.key), document=document, step=step, now=timezone.now())
+                assert f"Hi {'Ada' if 'name' in person else 'there'}," in mail.text
+                assert all(url.startswith("https://product.example/") for url in mail.links) and mail.links
+                assert ("team plan" in mail.text) == (properties == KNOWN and step.key == "still-open")
 
 
 def test_every_event_it_names_is_in_the_vocabulary():
