@@ -41,7 +41,8 @@ MODEL = {
 }
 TYPES = ["VIEWED_PRICING", "DOWNLOADED_API_DOCS", "ABANDONED_CHECKOUT", "SIGNED_UP", "SOMETHING_ELSE"]
 EVENT_COLUMNS = (
-    "lead_id first_lead_id source_id message_id type properties traits identifies historical verdict content_digest at received_at model_version_id"
+    "lead_id first_lead_id source_id message_id type properties traits identifies historical verdict "
+    "content_digest at received_at model_version_id"
 ).split()
 EVENTS = 1000
 PEOPLE = 1000

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -17,7 +18,7 @@ from leads.models import Delivery, FoldState, Notification
 class Queue:
     """One kind of work that waits in rows: how to see whether some is due, and the task that does it."""
 
-    due: Callable[[datetime], "QuerySet[object]"]
+    due: Callable[[datetime], QuerySet[Any]]
     task: str
 
 
@@ -60,5 +61,3 @@ def keep_house() -> None:
     processed = Delivery.objects.filter(state=Delivery.State.PROCESSED)
     processed.filter(processed_at__lt=now - BODY_KEPT).exclude(body=b"").update(body=b"")
     processed.filter(processed_at__lt=now - RECEIPT_KEPT).delete()
-
-

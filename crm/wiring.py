@@ -15,5 +15,6 @@ def connect() -> None:
 
     leads_transitioned.connect(handoff.hand_over)
     leads_transitioned.connect(enrollment.enroll_on_transitions)
+    leads_transitioned.connect(scoring.follow_hand_moves)
 
     leads_merged.connect(runs.merge_runs)

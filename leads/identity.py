@@ -17,7 +17,7 @@ from django.db.models import OuterRef, Q, Subquery
 
 from leads import scoring
 from leads.bulk import update_rows
-from leads.models import Event, Identity, Lead, MergeReview, ScoreEntry
+from leads.models import Event, FoldState, Identity, Lead, MergeReview, ScoreEntry
 from leads.recording import Arrival
 from leads.signals import leads_merged
 
@@ -241,6 +241,7 @@ def merge_leads(merges: dict[int, int]) -> None:
     Lead.objects.filter(merged_into__in=merges).update(merged_into=survivor_of("merged_into_id"))
     for model in (Identity, Event, ScoreEntry):
         model.objects.filter(lead__in=merges).update(lead_id=survivor_of("lead_id"))
+    FoldState.objects.filter(lead__in=merges).delete()  # or what is still to expire would be taken back a second time
     leads_merged.send(sender=None, merges=merges)
 
 

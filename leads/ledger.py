@@ -46,7 +46,7 @@ class Ledger:
 def rule_names(version: ScoringVersion | None) -> dict[str, str]:
     """Names of scoring and fit rules by key, as the live model has them."""
     scoring = version.document.get("scoring", {}) if version else {}
-    return {rule["key"]: rule["name"] for rule in [*scoring.get("rules", []), *scoring.get("fit", [])]}
+    return {rule["key"]: rule.get("name") or rule["key"] for rule in [*scoring.get("rules", []), *scoring.get("fit", [])]}
 
 
 def explain_score(lead: Lead) -> Ledger:

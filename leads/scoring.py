@@ -65,9 +65,11 @@ def refold(lead_pks: Iterable[int], *, now: datetime, historical: bool = False) 
         return fold_leads(leads, new={}, again=set(leads), now=now, historical=set(leads) if historical else set())
 
 
-def catch_up(lead: Lead, *, now: datetime) -> None:
-    """Fold one locked lead onwards after a move by hand, so that the gates of its new stage are tried."""
-    fold_leads({lead.pk: lead}, new={lead.pk: []}, again=set(), now=now, historical=set())
+def follow_hand_moves(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any) -> None:
+    """Fold leads that somebody moved by hand onwards, so that the gates of their new stage are tried. Receiver of leads_transitioned."""
+    leads = {transition.lead_id: transition.lead for transition in transitions if not transition.gate}
+    if leads:
+        fold_leads(leads, new={pk: [] for pk in leads}, again=set(), now=now, historical=set())
 
 
 def apply_due(now: datetime, *, limit: int = 200) -> int:
@@ -117,7 +119,8 @@ def fold_leads(leads: dict[int, Lead], *, new: dict[int, list[Event]], again: se
     stages = [engine.StageInfo(stage.key, stage.position, stage.kind) for stage in Stage.objects.order_by("position", "pk")]
     live = live_model()
     jobs = plan_jobs(leads, new=new, again=again, live=live, stages=stages)
-    models = {pk: compiled(pk) for job in jobs for pk in {fact.version for fact in job.facts} if pk is not None}
+    versions = {fact.version for job in jobs for fact in job.facts} | {expiry.version for job in jobs for expiry in job.state.expiries}
+    models = {pk: compiled(pk) for pk in versions if pk is not None}
     if live:
         models[live.version] = live
     for job in jobs:

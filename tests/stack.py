@@ -31,7 +31,7 @@ class Sink:
     def __init__(self) -> None:
         self.accepted: list[tuple[str, str]] = []
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd names it so
         for line in envelope.content.decode("utf-8", "replace").splitlines():
             if line.lower().startswith("message-id:"):
                 self.accepted.append((line.split(":", 1)[1].strip(), envelope.rcpt_tos[0]))
@@ -185,7 +185,7 @@ class Stack:
         while time.monotonic() < end:
             if condition():
                 return
-            time.sleep(0.3)
+            time.sleep(0.5)
         raise AssertionError(f"Not within {seconds} s: {what}\n{self.last_words()}")
 
     def last_words(self) -> str:

@@ -60,7 +60,9 @@ def test_signals_are_connected_in_one_file():
         tree = tree_of(path)
         wrong += [f"{name(path)}:{line}" for line, module in imports(tree) if module.startswith("django.db.models.signals")]
         for node in ast.walk(tree):
-            connects = isinstance(node, ast.Attribute) and node.attr == "connect" and getattr(node.value, "id", getattr(node.value, "attr", ""))
+            connects = (
+                isinstance(node, ast.Attribute) and node.attr == "connect" and getattr(node.value, "id", getattr(node.value, "attr", ""))
+            )
             receives = isinstance(node, ast.Name) and node.id == "receiver"
             if (connects in ours or receives) and name(path) != "crm/wiring.py":
                 wrong.append(f"{name(path)}:{node.lineno}")

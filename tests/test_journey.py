@@ -26,7 +26,7 @@ class Mailbox(Sink):
         super().__init__()
         self.mails = []
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd names it so
         self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
         return await super().handle_DATA(server, session, envelope)
 
@@ -49,7 +49,7 @@ def settings_for(port):
 def test_from_a_request_to_a_mail_and_back_by_its_link(mailbox, settings):
     settings.SENDER_NAME, settings.SENDER_ADDRESS = "Leadstate", "1 Example Street, Exampleton"
     playbook.apply_shipped(active=True)
-    source, key = make_source()
+    _, key = make_source()
     client = Client(headers={"Authorization": f"Bearer {key}"})
     start = timezone.now().replace(hour=10, minute=0) + timedelta(days=(7 - timezone.now().weekday()) % 7 + 7)  # a Monday morning
 

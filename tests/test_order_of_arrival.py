@@ -1,5 +1,6 @@
 """However facts arrive (permuted, repeated, split over requests, late), the ledger and the columns are the same."""
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -49,7 +50,7 @@ def messages_for(drawn):
 def record(source, messages, cuts):
     """Post the messages in the given order, cut into requests; what the ledger says in the end."""
     edges = [0, *sorted({cut for cut in cuts if cut < len(messages)}), len(messages)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         if messages[begin:end]:
             body = json.dumps(messages[begin:end]).encode()
             Delivery.objects.create(source=source, door="events", body=body, message_count=end - begin)

@@ -320,7 +320,7 @@ class Migration(migrations.Migration):
                 ('fit_max', models.IntegerField(blank=True, null=True)),
                 ('fit_min', models.IntegerField(blank=True, null=True)),
                 ('engagement_max', models.IntegerField(blank=True, null=True)),
-                ('stop_above', models.IntegerField(blank=True, help_text='Above this many engagement points, nothing more is added; the event that crosses it counts whole.', null=True)),
+                ('stop_above', models.IntegerField(blank=True, help_text='Above this many engagement points nothing is added; the event that crosses it counts whole.', null=True)),
                 ('floor', models.IntegerField(blank=True, help_text='Engagement never falls below this.', null=True)),
                 ('edited_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],

@@ -108,7 +108,9 @@ class ScoringLimits(Draft):
     fit_max = models.IntegerField(null=True, blank=True)
     fit_min = models.IntegerField(null=True, blank=True)
     engagement_max = models.IntegerField(null=True, blank=True)
-    stop_above = models.IntegerField(null=True, blank=True, help_text="Above this many engagement points, nothing more is added; the event that crosses it counts whole.")
+    stop_above = models.IntegerField(
+        null=True, blank=True, help_text="Above this many engagement points nothing is added; the event that crosses it counts whole."
+    )
     floor = models.IntegerField(null=True, blank=True, help_text="Engagement never falls below this.")
 
     class Meta:

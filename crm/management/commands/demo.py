@@ -116,7 +116,18 @@ def forget_everything() -> None:
 def processes(port: int) -> list[Child]:
     """Web, worker and timetable; the timetable is a process of its own, or a killed worker would leave it behind."""
     # Containers run as root; Celery's page of warning about that would hide the log-ins.
-    celery = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "crm", "--workdir", str(settings.BASE_DIR)]
+    celery = [
+        sys.executable,
+        "-W",
+        "ignore:You're running the worker",
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "crm",
+        "--workdir",
+        str(settings.BASE_DIR),
+    ]
     gunicorn = [sys.executable, "-m", "gunicorn", "crm.wsgi", "--chdir", str(settings.BASE_DIR), "--bind", f"{HOST}:{port}"]
     return [
         Child("web", [*gunicorn, "--workers", "1", "--threads", "8", "--log-level", "warning"]),
