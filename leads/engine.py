@@ -55,12 +55,13 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class PastMove:
-    """A recorded transition: an input, never changed."""
+    """A recorded transition: an input, never changed. `neutral`: made by mistake and taken back, or the taking back; it restarts nothing."""
 
     at: int
     seq: int
     from_stage: str
     to_stage: str
+    neutral: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +300,10 @@ class _Folding:
         self.let_pass(move.at)
         self.ahead.pop()
         self.state.watermark = max(self.state.watermark, move.at)
+        restart = self.state.restart
         self.enter(move.from_stage, move.to_stage, move.at, move.seq)
+        if move.neutral:
+            self.state.restart = restart
         steps = [i for i, step in enumerate(self.foreseen) if step.from_stage == move.to_stage]
         self.foreseen = self.foreseen[steps[-1] :] if steps and not self.state.restart else []
         if not self.ahead:

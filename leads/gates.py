@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from django.db import transaction
@@ -11,6 +11,9 @@ from django.utils import timezone
 from leads.bulk import update_rows
 from leads.models import Lead, Reason, Stage, Transition, User
 from leads.signals import leads_transitioned
+
+# How long a move by hand can be taken back.
+UNDO_FOR = timedelta(minutes=10)
 
 
 class StageChanged(Exception):
@@ -34,6 +37,7 @@ class Move:
     reason: Reason | None = None
     note: str = ""
     historical: bool = False
+    undoes: Transition | None = None
 
 
 def move_leads(moves: Iterable[Move], *, now: datetime) -> list[Transition]:
@@ -86,6 +90,23 @@ def move_by_hand(lead: Lead, stage: Stage, *, by_user: User, reason: Reason | No
         return move_leads([move], now=now)[0]
 
 
+def undo_move(transition: Transition, *, by_user: User) -> Transition:
+    """Take a move by hand back: the lead stands where it stood, and neither move counts as one for its evidence.
+
+    Raises StageChanged when it is not the lead's last move any more, was made by a gate or by somebody else, or too long ago.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        locked = Lead.objects.select_for_update(no_key=True).get(pk=transition.lead_id)
+        if locked.stage_seq != transition.seq:
+            raise StageChanged(f"{locked} was moved again meanwhile and is in {locked.stage.name} now.")
+        if transition.gate or transition.actor_id != by_user.pk or transition.undoes_id or now - transition.at > UNDO_FOR:
+            raise StageChanged("Only your own last move can be taken back, for ten minutes.")
+        back = transition.from_stage.key
+        move = Move(locked, locked.stage.key, back, now, locked.engagement, locked.fit, actor=by_user, note="Undone", undoes=transition)
+        return move_leads([move], now=now)[0]
+
+
 def transition_for(move: Move, *, seq: int, now: datetime) -> Transition:
     """The trace of one move (not saved)."""
     return Transition(
@@ -102,6 +123,7 @@ def transition_for(move: Move, *, seq: int, now: datetime) -> Transition:
         engagement=move.engagement,
         fit=move.fit,
         historical=move.historical,
+        undoes=move.undoes,
         at=move.at,
         recorded_at=now,
     )

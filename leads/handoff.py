@@ -66,6 +66,7 @@ def hand_over(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any
     3. Write owners, tasks and notifications; mail and chat follow from the notifications.
     Called again with the same transitions it changes nothing. The number of statements does not depend on how many there are.
     """
+    take_back(transitions)
     handoffs = entries(transitions)
     if not handoffs:
         return
@@ -79,10 +80,19 @@ def hand_over(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any
         ring("leads.tasks.send_notifications")
 
 
+def take_back(transitions: Iterable[Transition]) -> None:
+    """Where a move by hand was undone: its task goes, and what was not told yet is not told."""
+    undone = [transition.undoes_id for transition in transitions if transition.undoes_id]
+    if undone:
+        tasks = Task.objects.filter(transition__in=undone, touched_at=None)
+        Notification.objects.filter(lead__tasks__in=tasks, state=Notification.State.PENDING).delete()
+        tasks.delete()
+
+
 def entries(transitions: Iterable[Transition]) -> list[Handoff]:
     """The last transition of each lead, where it entered the stage and was not handed over before."""
     last = {transition.lead_id: transition for transition in sorted(transitions, key=lambda transition: transition.seq)}
-    entered = {row.pk: row for row in last.values() if row.to_stage_id == STAGE and row.from_stage_id != STAGE}
+    entered = {row.pk: row for row in last.values() if row.to_stage_id == STAGE and row.from_stage_id != STAGE and not row.undoes_id}
     if not entered:
         return []
     done = set(Task.objects.filter(transition__in=entered).values_list("transition_id", flat=True))

@@ -47,7 +47,7 @@ class ClaimLost(Exception):
     """Another worker took the deliveries over; this one's work is undone."""
 
 
-def record_internal(messages: list[dict[str, Any]], *, due_in: timedelta = timedelta()) -> Delivery:
+def record_internal(messages: list[dict[str, Any]], *, due_in: timedelta = timedelta(), ring_bell: bool = True) -> Delivery:
     """Post facts the product itself records, as a Delivery of the source `leadstate`.
 
     Each message is `{type, leadUid}` with optional `messageId`, `timestamp` (ISO 8601), `properties`,
@@ -66,9 +66,23 @@ def record_internal(messages: list[dict[str, Any]], *, due_in: timedelta = timed
         received_at=now,
         due_at=now + due_in,
     )
-    if not due_in:
+    if ring_bell and not due_in:
         ring("leads.tasks.drain_inbox")
     return delivery
+
+
+def record_now(messages: list[dict[str, Any]]) -> list[Event]:
+    """Post facts the product itself records and take them in at once, in the caller's request: who edits sees the edit.
+
+    Messages as for `record_internal`; one about somebody new names them by `email` or `userId` instead of `leadUid`.
+    Raises what the automation raises: nothing is stored then.
+    """
+    token = uuid.uuid4()
+    with transaction.atomic():
+        delivery = record_internal(messages, ring_bell=False)
+        Delivery.objects.filter(pk=delivery.pk).update(claim_token=token)
+        record(load([delivery.pk]), token=token)
+        return list(delivery.events.select_related("lead").order_by("pk"))
 
 
 def confirm_email(lead: Lead, email: str) -> Delivery:

@@ -68,8 +68,9 @@ def refold(lead_pks: Iterable[int], *, now: datetime, historical: bool = False) 
 def follow_hand_moves(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any) -> None:
     """Fold leads that somebody moved by hand onwards, so that the gates of their new stage are tried. Receiver of leads_transitioned."""
     leads = {transition.lead_id: transition.lead for transition in transitions if not transition.gate}
+    undone = {transition.lead_id for transition in transitions if transition.undoes_id}
     if leads:
-        fold_leads(leads, new={pk: [] for pk in leads}, again=set(), now=now, historical=set())
+        fold_leads(leads, new={pk: [] for pk in leads}, again=undone, now=now, historical=set())
 
 
 def apply_due(now: datetime, *, limit: int = 200) -> int:

@@ -9,9 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from leads import intake, publishing, scoring
+from crm.verify import verify
+from leads import gates, intake, publishing, scoring
 from leads.documents import ModelDoc
-from leads.models import Delivery, Event, Identity, Lead, MergeReview, ScoreEntry, Source, Transition
+from leads.models import Delivery, Event, FoldState, Identity, Lead, MergeReview, ScoreEntry, Source, Stage, Task, Transition
 from leads.signals import events_recorded
 from tests.factories import make_rep, make_source
 
@@ -63,6 +64,11 @@ def post(source, *messages, **fields):
 
 def said(kind="VIEWED_PRICING", user="ada", **fields):
     return {"userId": user, "eventType": kind} | fields
+
+
+def broken():
+    """The invariants that do not hold."""
+    return {finding.invariant.name: finding.rows for finding in verify() if finding.broken}
 
 
 def points_of(lead):
@@ -363,3 +369,61 @@ def test_a_confirmed_address_makes_the_visitor_known_or_joins_its_owner(model, p
     second.refresh_from_db()
     assert second.merged_into == visitor
     assert Lead.objects.get(is_known=True).score == 20
+
+
+# --- by hand ------------------------------------------------------------------------------------
+def test_a_hand_move_backwards_holds_the_lead_until_new_evidence_and_undo_takes_that_back(model, product):
+    rep = make_rep()
+    post(product, said("DEMO_REQUESTED"))
+    lead = Lead.objects.get()
+    back = gates.move_by_hand(lead, Stage.objects.get(key="cold"), by_user=rep)
+    lead.refresh_from_db()
+    assert lead.stage_id == "cold"
+
+    gates.undo_move(back, by_user=rep)
+
+    lead.refresh_from_db()
+    assert lead.stage_id == "sql"
+    assert FoldState.objects.get(lead=lead).state.get("restart") is None
+    assert broken() == {}
+
+
+def test_a_hand_move_forwards_tries_the_gates_of_the_new_stage(model, product):
+    rep = make_rep()
+    post(product, *[said() for _ in range(9)])
+    lead = Lead.objects.get()
+    assert (lead.stage_id, lead.score) == ("cold", 90)
+
+    gates.move_by_hand(lead, Stage.objects.get(key="mql"), by_user=rep)
+
+    lead.refresh_from_db()
+    assert (lead.stage_id, lead.owner) == ("sql", rep)
+    assert broken() == {}
+
+
+def test_undoing_a_move_into_sales_takes_its_untouched_task_along(model, product):
+    rep = make_rep()
+    post(product, said("SIGNED_UP"))
+    move = gates.move_by_hand(Lead.objects.get(), Stage.objects.get(key="sql"), by_user=rep)
+    assert Task.objects.count() == 1
+
+    gates.undo_move(move, by_user=rep)
+
+    assert Lead.objects.get().stage_id == "mql"
+    assert not Task.objects.exists()
+
+
+def test_an_edit_by_staff_is_an_event_and_seen_at_once(model, product):
+    post(product, said("SIGNED_UP"))
+    lead = Lead.objects.get()
+
+    intake.record_now([{"type": "LEAD_EDITED", "leadUid": str(lead.uid), "traits": {"title": "CTO", "phone": "+49 30 1234"}}])
+
+    lead.refresh_from_db()
+    assert (lead.title, lead.phone, lead.fit) == ("CTO", "+49 30 1234", 15)
+
+
+def test_a_lead_made_by_hand_is_known_at_once(model):
+    (event,) = intake.record_now([{"type": "LEAD_CREATED", "email": "ada@acme.example", "traits": {"name": "Ada"}}])
+
+    assert (event.lead.is_known, event.lead.name, event.lead.email) == (True, "Ada", "ada@acme.example")

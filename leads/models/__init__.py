@@ -2,6 +2,7 @@
 
 from leads.models.claims import Claimable, ClaimableQuerySet
 from leads.models.facts import Event, FoldState, ScoreEntry
+from leads.models.imports import CsvImport
 from leads.models.people import (
     Company,
     Consent,
@@ -14,19 +15,21 @@ from leads.models.people import (
     hash_address,
     normalize_email,
 )
-from leads.models.sales import Notification, Task
+from leads.models.sales import Activity, Notification, Task
 from leads.models.scoring import DerivedType, Draft, FitRule, ScoringLimits, ScoringRule, ScoringVersion
 from leads.models.sources import BUILT_IN, Delivery, Source, digest_key
-from leads.models.staff import User, Workspace
+from leads.models.staff import SavedView, User, Workspace
 from leads.models.stages import Gate, Reason, Stage, Transition
 
 __all__ = [
     "BUILT_IN",
+    "Activity",
     "Claimable",
     "ClaimableQuerySet",
     "Company",
     "Consent",
     "ContactPoint",
+    "CsvImport",
     "Delivery",
     "DerivedType",
     "Draft",
@@ -40,6 +43,7 @@ __all__ = [
     "MergeReview",
     "Notification",
     "Reason",
+    "SavedView",
     "ScoreEntry",
     "ScoringLimits",
     "ScoringRule",

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from leads.models.claims import Claimable, ClaimableQuerySet
 from leads.models.people import Company, Lead
-from leads.models.stages import Transition
+from leads.models.stages import Reason, Transition
 
 
 class Task(models.Model):
@@ -31,6 +31,11 @@ class Task(models.Model):
     transition = models.OneToOneField(Transition, null=True, blank=True, on_delete=models.CASCADE, related_name="task")
     due_at = models.DateTimeField(null=True, blank=True, help_text="For a handoff: when the SLA runs out, in working time.")
     created_at = models.DateTimeField(default=timezone.now)
+    touched_at = models.DateTimeField(
+        null=True, blank=True, help_text="The first human touch: accepted, rejected, called, met, mailed or done."
+    )
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    rejected_for = models.ForeignKey(Reason, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -41,6 +46,41 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Activity(models.Model):
+    """What a colleague wrote down about a lead: a note, or a call or meeting that took place."""
+
+    class Kind(models.TextChoices):
+        NOTE = "note", "Note"
+        CALL = "call", "Call"
+        MEETING = "meeting", "Meeting"
+
+    class Outcome(models.TextChoices):
+        NONE = "", "No outcome"
+        REACHED = "reached", "Reached"
+        NO_ANSWER = "no_answer", "No answer"
+        CALL_BACK = "call_back", "Call back later"
+        INTERESTED = "interested", "Interested"
+        NOT_INTERESTED = "not_interested", "Not interested"
+
+    lead = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="activities")
+    kind = models.CharField(max_length=7, choices=Kind, default=Kind.NOTE)
+    outcome = models.CharField(max_length=14, choices=Outcome, blank=True, default=Outcome.NONE)
+    text = models.TextField(blank=True, max_length=10_000)
+    by_user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="activities")
+    at = models.DateTimeField(default=timezone.now, help_text="When it took place.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "activities"
+        indexes = [
+            # A lead's timeline.
+            models.Index(fields=["lead", "-at"], name="activity_of_lead"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text or self.get_kind_display()
 
 
 class NotificationQuerySet(ClaimableQuerySet["Notification"]):

@@ -34,10 +34,16 @@ class ColleagueManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore
 class User(AbstractUser):
     """A colleague who logs in. Members of the group Sales own leads; Marketing edits rules and campaigns."""
 
+    class Theme(models.TextChoices):
+        SYSTEM = "system", "As the system"
+        LIGHT = "light", "Light"
+        DARK = "dark", "Dark"
+
     timezone = models.CharField(
         max_length=64, blank=True, validators=[validate_timezone], help_text="For example Europe/Berlin. Empty: the workspace's."
     )
     away_until = models.DateField(null=True, blank=True, help_text="No new leads up to and including this day.")
+    theme = models.CharField(max_length=6, choices=Theme, default=Theme.SYSTEM)
     last_assigned_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects: ClassVar[ColleagueManager] = ColleagueManager()
@@ -54,6 +60,22 @@ class User(AbstractUser):
     def is_editor(self) -> bool:
         """Whether rules, gates and campaigns are theirs to edit: Marketing, Admin and superusers."""
         return self.is_superuser or not self.roles.isdisjoint({"Marketing", "Admin"})
+
+
+class SavedView(models.Model):
+    """Filters of a page somebody wants back: the page's name and the query of its address."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    page = models.CharField(max_length=20, help_text="board or leads")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=500, blank=True, help_text="As in the address, for example owner=me&stage=sql.")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["user", "page", "name"], name="saved_view_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Workspace(models.Model):

@@ -89,6 +89,14 @@ class Transition(models.Model):
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     reason = models.ForeignKey(Reason, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     note = models.TextField(blank=True)
+    undoes = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="undone_by",
+        help_text="The move by hand that this one takes back.",
+    )
     engagement = models.IntegerField(help_text="The lead's points at that moment.")
     fit = models.IntegerField()
     historical = models.BooleanField(default=False, help_text="Nobody was mailed about it.")
