@@ -55,7 +55,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class PastMove:
-    """A recorded transition: an input, never changed. `neutral`: made by mistake and taken back, or the taking back; it restarts nothing."""
+    """A recorded transition: an input, never changed. `neutral`: taken back by hand, or the taking back; restarts nothing."""
 
     at: int
     seq: int

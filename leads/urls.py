@@ -2,11 +2,11 @@
 
 from django.urls import path
 
-from leads import views
+from leads.views import board, lead
 
 app_name = "leads"
 urlpatterns = [
-    path("", views.board, name="board"),
-    path("leads/<uuid:uid>/", views.lead_page, name="lead"),
-    path("leads/<uuid:uid>/move/", views.move_lead, name="move"),
+    path("", board.board, name="board"),
+    path("leads/<uuid:uid>/", lead.lead_page, name="lead"),
+    path("leads/<uuid:uid>/move/", lead.move_lead, name="move"),
 ]
