@@ -8,50 +8,13 @@ in a scratch folder, or on the server that DATABASE_URL names (in a scratch data
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-
-@dataclass
-class Row:
-    """One ratio: `ours` and `limit` each do the work once and return how many items they did."""
-
-    name: str
-    goal: float
-    ours: Callable[[], int]
-    limit: Callable[[], int]
-    before: Callable[[], None] = lambda: None
-
-
-def rate(work: Callable[[], int]) -> float:
-    """Items a second."""
-    start = time.perf_counter()
-    items = work()
-    return items / (time.perf_counter() - start)
-
-
-def measure(row: Row, *, rounds: int) -> dict[str, object]:
-    """Measure by turns after one round that does not count."""
-    ratios = []
-    for number in range(rounds + 1):
-        row.before()
-        limit, ours = rate(row.limit), rate(row.ours)
-        if number:
-            ratios.append(ours / limit)
-    return {
-        "row": row.name,
-        "goal": row.goal,
-        "median": round(statistics.median(ratios), 3),
-        "min": round(min(ratios), 3),
-        "max": round(max(ratios), 3),
-        "rounds": rounds,
-    }
+from benchmarks.measure import measure
 
 
 @contextmanager

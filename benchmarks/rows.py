@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import resolve
 
-from benchmarks.__main__ import Row
+from benchmarks.measure import Row
 from leads import engine, intake, publishing, scoring
 from leads.documents import ModelDoc
 from leads.models import Delivery, Event, Lead, ScoreEntry, ScoringVersion, Source, Stage
