@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 from django.core.management import call_command
@@ -179,7 +180,8 @@ def accept_row() -> Row:
     """Accepting one event against a view that does nothing, both called without a server between."""
     key = Source.create_with_key("Accepting", "server")[1]
     factory = RequestFactory(headers={"Authorization": f"Bearer {key}"})
-    view = resolve("/api/events").func
+    match = resolve("/api/events")
+    view = partial(match.func, **match.kwargs)
 
     def empty(request: HttpRequest) -> HttpResponse:
         return HttpResponse(b"{}", content_type="application/json")
