@@ -63,6 +63,17 @@ class WorkingHours(NamedTuple):
             working -= closes - opens
         raise AssertionError("working hours have no end")
 
+    def between(self, start: datetime, end: datetime, zone: ZoneInfo) -> timedelta:
+        """How much working time lies between two times, in `zone`'s hours; negative when `end` is the earlier one."""
+        if end < start:
+            return -self.between(end, start, zone)
+        total, start, end = timedelta(0), start.astimezone(UTC), end.astimezone(UTC)
+        for opens, closes in self.openings(start, zone):
+            if opens >= end:
+                break
+            total += min(closes, end) - opens
+        return total
+
 
 def read_entry(entry: str) -> tuple[list[int], Span]:
     """Read one `mon-fri 09:00-17:00`: the days as numbers, and the span. Raises ValueError with the cure."""
