@@ -61,6 +61,16 @@ class User(AbstractUser):
         """Whether rules, gates and campaigns are theirs to edit: Marketing, Admin and superusers."""
         return self.is_superuser or not self.roles.isdisjoint({"Marketing", "Admin"})
 
+    @property
+    def is_colleague(self) -> bool:
+        """Whether the pages for reps are open to them: members of any of our groups, and superusers."""
+        return self.is_superuser or not self.roles.isdisjoint({"Sales", "Marketing", "Admin"})
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether colleagues, groups and keys are theirs to manage: Admin and superusers."""
+        return self.is_superuser or "Admin" in self.roles
+
 
 class SavedView(models.Model):
     """Filters of a page somebody wants back: the page's name and the query of its address."""

@@ -1,0 +1,3 @@
+// The shell: toasts.
+(() => {
+})();
