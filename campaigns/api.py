@@ -1,11 +1,11 @@
 """HTTP doors for machines that read what we said to a lead."""
 
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 
 from campaigns.models import Message
+from leads.answers import MessageRow
 from leads.doors import machine_door, reader
 from leads.reads import find_lead, newest_first
 
@@ -18,15 +18,15 @@ def messages(request: HttpRequest, uid: UUID) -> HttpResponse:
     return newest_first(request, rows, message_body, by="created_at")
 
 
-def message_body(message: Message) -> dict[str, Any]:
+def message_body(message: Message) -> MessageRow:
     """One message."""
-    return {
-        "campaign": message.enrollment.campaign.key if message.enrollment else None,
-        "step": message.step or None,
-        "channel": "email",
-        "state": message.state,
-        "due_at": message.due_at,
-        "sent_at": message.sent_at,
-        "subject": message.subject,
-        "reason": message.reason,
-    }
+    return MessageRow(
+        campaign=message.enrollment.campaign.key if message.enrollment else None,
+        step=message.step or None,
+        channel="email",
+        state=message.state,
+        due_at=message.due_at,
+        sent_at=message.sent_at,
+        subject=message.subject,
+        reason=message.reason,
+    )

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import msgspec
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
 
+from leads.answers import Accepted, Receipt
 from leads.bell import ring
 from leads.doors import (
     allowed_anywhere,
@@ -176,7 +177,7 @@ def impatient() -> Iterator[None]:
             cursor.execute(f"PRAGMA busy_timeout = {patience}")
 
 
-def deliver(source: Source, door: Delivery.Door, body: bytes, *, idempotency_key: str | None) -> dict[str, Any]:
+def deliver(source: Source, door: Delivery.Door, body: bytes, *, idempotency_key: str | None) -> Accepted:
     """Store one request as a Delivery and return what the sender is told; a repeated request is told the same again."""
     if not settings.STORE_IP:
         body = without_ip(body)
@@ -231,7 +232,7 @@ def store(delivery: Delivery) -> bool:
     return True
 
 
-def told_before(source: Source, idempotency_key: str, digest: str, body: bytes) -> dict[str, Any] | None:
+def told_before(source: Source, idempotency_key: str, digest: str, body: bytes) -> Accepted | None:
     """What the sender of this very request was told the first time; None when there was none in the last 7 days.
 
     Raises BadRequest 409 when the key was used for another request.
@@ -248,15 +249,15 @@ def told_before(source: Source, idempotency_key: str, digest: str, body: bytes) 
     return told_of(earlier, *read(earlier))
 
 
-def told_of(delivery: Delivery, incoming: list[Incoming], rejected: list[Rejected]) -> dict[str, Any]:
+def told_of(delivery: Delivery, incoming: list[Incoming], rejected: list[Rejected]) -> Accepted:
     """The body of a 200."""
-    return {
-        "success": True,
-        "receipt": delivery.receipt,
-        "accepted": len(incoming),
-        "messageIds": [message.message_id for message in incoming],
-        "rejected": [msgspec.to_builtins(reject) for reject in rejected],
-    }
+    return Accepted(
+        success=True,
+        receipt=delivery.receipt,
+        accepted=len(incoming),
+        messageIds=[message.message_id for message in incoming],
+        rejected=rejected,
+    )
 
 
 def nothing_valid(rejected: list[Rejected]) -> BadRequest:
@@ -279,12 +280,12 @@ def receipt(request: HttpRequest, receipt: uuid.UUID) -> HttpResponse:
     if delivery is None:
         raise BadRequest(404, "not_found", "this key has no such receipt; receipts are kept for 90 days")
     return answer(
-        {
-            "status": delivery.state,
-            "stored": delivery.stored,
-            "duplicates": delivery.duplicates,
-            "messageIds": delivery.message_ids,
-            "rejected": delivery.rejected,
-            "error": delivery.error or None,
-        }
+        Receipt(
+            status=delivery.state,
+            stored=delivery.stored,
+            duplicates=delivery.duplicates,
+            messageIds=delivery.message_ids,
+            rejected=delivery.rejected,
+            error=delivery.error or None,
+        )
     )

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -20,6 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from leads.answers import Problem
 from leads.models import Delivery, Source, digest_key
 from leads.parsing import BadRequest
 
@@ -59,8 +61,11 @@ def forget_keys() -> None:
 # --- answers ------------------------------------------------------------------------------------
 
 
-def plain(value: object) -> str:
-    """Times as ISO 8601 in UTC, ids as text."""
+def plain(value: object) -> str | dict[str, object]:
+    """Times as ISO 8601 in UTC, ids as text, structures as objects."""
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {written: getattr(value, name) for written, name in names}
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, UUID):
@@ -68,7 +73,7 @@ def plain(value: object) -> str:
     raise TypeError(f"{type(value)} has no JSON form here")
 
 
-def answer(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
+def answer(body: msgspec.Struct | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
     """A JSON answer that nobody caches."""
     response = HttpResponse(json.dumps(body, default=plain), status=status, content_type="application/json", headers=headers)
     response["Cache-Control"] = "no-store"
@@ -88,10 +93,10 @@ def machine_door(*methods: str) -> Callable[[View], View]:
                     raise BadRequest(405, "method_not_allowed", f"use {allowed} here", headers={"Allow": allowed})
                 return view(request, *args, **kwargs)
             except BadRequest as problem:
-                return answer({"code": problem.code, "message": problem.message}, problem.status, problem.headers)
+                return answer(Problem(problem.code, problem.message), problem.status, problem.headers)
             except (OperationalError, InterfaceError) as error:
                 log.warning("database_away", path=request.path, error=repr(error))
-                body = {"code": "database_away", "message": "the database does not answer or is busy; nothing was stored, try again"}
+                body = Problem("database_away", "the database does not answer or is busy; nothing was stored, try again")
                 return answer(body, 503, {"Retry-After": str(random.randint(1, 5))})  # noqa: S311 (spreads retries, guards nothing)
 
         return guarded

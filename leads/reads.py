@@ -11,7 +11,9 @@ from django.db.models import Model as Row
 from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from msgspec import Struct
 
+from leads.answers import EventRow, Identities, LeadRow, LedgerRow, Page, TransitionRow
 from leads.doors import answer, machine_door, reader
 from leads.messages import Refused, read_time
 from leads.models import Event, Identity, Lead, ScoreEntry, Transition, normalize_email
@@ -42,7 +44,7 @@ def leads(request: HttpRequest) -> HttpResponse:
     if "\x00" in value:
         raise BadRequest(400, "invalid_character", f'"{given[0]}" has a NUL in it')
     rows = Lead.objects.filter(identities__kind=LOOK_UPS[given[0]], identities__value=value).select_related("owner")
-    return answer({"results": [lead_body(survivor(row), moment) for row in rows], "next": None})
+    return answer(Page([lead_body(survivor(row), moment) for row in rows], None))
 
 
 @machine_door("GET", "HEAD")
@@ -67,23 +69,23 @@ def survivor(lead: Lead) -> Lead:
     return lead
 
 
-def lead_body(lead: Lead, moment: datetime | None) -> dict[str, Any]:
+def lead_body(lead: Lead, moment: datetime | None) -> LeadRow:
     """A lead as clients read it, with the scores and the stage of `moment` if one is given."""
     identities: dict[str, list[str]] = {"user_id": [], "anonymous_id": []}
     rows = Identity.objects.filter(lead=lead, kind__in=identities).order_by("pk")
     for kind, value in rows.values_list("kind", "value"):
         identities[kind].append(value)
     columns = {name: getattr(lead, name) for name in TRAIT_COLUMNS if getattr(lead, name)}
-    return {
-        "uid": lead.uid,
-        "email": lead.email or None,
-        "name": lead.name,
+    return LeadRow(
+        uid=lead.uid,
+        email=lead.email or None,
+        name=lead.name,
         **(standing_at(lead, moment) if moment else standing(lead)),
-        "owner": lead.owner.get_username() if lead.owner else None,
-        "excluded": lead.excluded,
-        "identities": identities,
-        "traits": columns | lead.traits,
-    }
+        owner=lead.owner.get_username() if lead.owner else None,
+        excluded=lead.excluded,
+        identities=Identities(**identities),
+        traits=columns | lead.traits,
+    )
 
 
 def standing(lead: Lead) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def write_cursor(at: datetime, pk: int) -> str:
     return base64.urlsafe_b64encode(f"{microseconds}:{pk}".encode()).decode().rstrip("=")
 
 
-def newest_first[R: Row](request: HttpRequest, rows: QuerySet[R], body: Callable[[R], dict[str, Any]], *, by: str = "at") -> HttpResponse:
+def newest_first[R: Row](request: HttpRequest, rows: QuerySet[R], body: Callable[[R], Struct], *, by: str = "at") -> HttpResponse:
     """One page of rows by (`by`, id), newest first; `next` leads to the page after it, null at the end."""
     size = page_size(request)
     cursor = read_cursor(request)
@@ -173,7 +175,7 @@ def newest_first[R: Row](request: HttpRequest, rows: QuerySet[R], body: Callable
     found = list(rows.order_by(f"-{by}", "-pk")[: size + 1])
     page = found[:size]
     after = write_cursor(getattr(page[-1], by), page[-1].pk) if len(found) > size else None
-    return answer({"results": [body(row) for row in page], "next": after})
+    return answer(Page([body(row) for row in page], after))
 
 
 @machine_door("GET", "HEAD")
@@ -183,19 +185,19 @@ def ledger(request: HttpRequest, uid: UUID) -> HttpResponse:
     return newest_first(request, find_lead(uid).entries.select_related("version", "event"), line_body)
 
 
-def line_body(entry: ScoreEntry) -> dict[str, Any]:
+def line_body(entry: ScoreEntry) -> LedgerRow:
     """One line of the ledger."""
-    return {
-        "at": entry.at,
-        "axis": entry.axis,
-        "points": entry.points,
-        "raw": entry.raw,
-        "rule": entry.rule,
-        "version": entry.version.number,
-        "event": entry.event.message_id if entry.event else None,
-        "kind": entry.kind,
-        "reason": entry.reason,
-    }
+    return LedgerRow(
+        at=entry.at,
+        axis=entry.axis,
+        points=entry.points,
+        raw=entry.raw,
+        rule=entry.rule,
+        version=entry.version.number,
+        event=entry.event.message_id if entry.event else None,
+        kind=entry.kind,
+        reason=entry.reason,
+    )
 
 
 @machine_door("GET", "HEAD")
@@ -205,16 +207,16 @@ def events(request: HttpRequest, uid: UUID) -> HttpResponse:
     return newest_first(request, find_lead(uid).events.select_related("source"), event_body)
 
 
-def event_body(event: Event) -> dict[str, Any]:
+def event_body(event: Event) -> EventRow:
     """One event."""
-    return {
-        "messageId": event.message_id,
-        "type": event.type,
-        "properties": event.properties,
-        "at": event.at,
-        "received_at": event.received_at,
-        "source": event.source.name,
-    }
+    return EventRow(
+        messageId=event.message_id,
+        type=event.type,
+        properties=event.properties,
+        at=event.at,
+        received_at=event.received_at,
+        source=event.source.name,
+    )
 
 
 @machine_door("GET", "HEAD")
@@ -225,15 +227,15 @@ def transitions(request: HttpRequest, uid: UUID) -> HttpResponse:
     return newest_first(request, rows, transition_body)
 
 
-def transition_body(move: Transition) -> dict[str, Any]:
+def transition_body(move: Transition) -> TransitionRow:
     """One stage change."""
-    return {
-        "at": move.at,
-        "recorded_at": move.recorded_at,
-        "from": move.from_stage_id,
-        "to": move.to_stage_id,
-        "gate": move.gate or None,
-        "event": move.event.message_id if move.event else None,
-        "actor": move.actor.get_username() if move.actor else None,
-        "reason": move.reason.key if move.reason else None,
-    }
+    return TransitionRow(
+        at=move.at,
+        recorded_at=move.recorded_at,
+        from_=move.from_stage_id,
+        to=move.to_stage_id,
+        gate=move.gate or None,
+        event=move.event.message_id if move.event else None,
+        actor=move.actor.get_username() if move.actor else None,
+        reason=move.reason.key if move.reason else None,
+    )
