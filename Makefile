@@ -12,7 +12,7 @@ SERVICES = DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/lea
 	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/15}"
 PYTEST = $(PYTHON) -m pytest -q -n 2
 
-.PHONY: install demo run test test-services lint bench chaos lock
+.PHONY: install demo run test e2e test-services lint bench chaos lock
 install: $(VENV)/.stamp
 $(VENV)/.stamp: requirements/dev.txt
 	@test -n "$(PY)" || { echo "Leadstate needs Python 3.12 or newer; none was found. Install one, or say PY=/path/to/python3."; exit 1; }
@@ -27,9 +27,11 @@ demo: install ## everything on one port, with believable data; PORT=8123, RESET=
 run: install ## the same processes on your own data, nothing made up
 	@$(PYTHON) manage.py demo --empty $(if $(PORT),--port $(PORT))
 test: install ## SQLite, no server
-	@$(TEST_ENV) $(EMBEDDED) $(PYTEST) -m "not services" $(ARGS)
-test-services: install ## PostgreSQL and Redis: every test again, and those that need them
-	@$(TEST_ENV) $(SERVICES) sh -c '$(PYTHON) -m tests.services && $(PYTEST) $(ARGS)'
+	@$(TEST_ENV) $(EMBEDDED) $(PYTEST) -m "not services and not e2e" $(ARGS)
+e2e: install ## the pages in a real browser; needs chromium
+	@$(TEST_ENV) $(EMBEDDED) $(PYTHON) -m pytest -q -m e2e $(ARGS)
+test-services: install ## PostgreSQL and Redis: every test but the browser's again, and those that need them
+	@$(TEST_ENV) $(SERVICES) sh -c '$(PYTHON) -m tests.services && $(PYTEST) -m "not e2e" $(ARGS)'
 lint: install
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy --no-error-summary crm leads campaigns
 	@git ls-files "templates/*.html" | xargs $(VENV)/bin/djade --target-version 6.1 --check

@@ -4,11 +4,16 @@ import importlib
 
 import pytest
 from django.apps import apps
+from django.conf import settings as live_settings
+from django.db import connections
 
 from crm.celery import app as celery
 from leads import scoring
 from leads.doors import forget_keys
 from leads.models import Stage
+from tests.browser import browser_page, chromium
+
+__all__ = ["browser_page", "chromium"]
 
 # Tests look for due work themselves; the bell rings where nobody hears it.
 celery.conf.broker_url = "memory://"
@@ -30,3 +35,14 @@ def _shipped_rows(request):
         request.getfixturevalue("_django_db_helper")
         if not Stage.objects.exists():
             importlib.import_module("leads.migrations.0002_shipped_rows").create_rows(apps, None)
+            importlib.import_module("leads.migrations.0003_group_permissions").grant(apps, None)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request, django_db_modify_db_settings_parallel_suffix):
+    """With browser tests, a file for SQLite: the live server's threads and the test each need a connection of their own."""
+    connection = connections["default"]
+    if connection.vendor == "sqlite" and any(item.get_closest_marker("e2e") for item in request.session.items):
+        worker = getattr(request.config, "workerinput", {}).get("workerid", "one")
+        connection.settings_dict["TEST"]["NAME"] = str(live_settings.VAR_DIR / f"browser-{worker}.sqlite3")
+        connection.settings_dict["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
