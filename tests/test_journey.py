@@ -90,3 +90,22 @@ def test_from_a_request_to_a_mail_and_back_by_its_link(mailbox, settings):
         assert ScoreEntry.objects.get(event=click).points == 2
         sweep.run_everything_due()
         assert len(mailbox.mails) == 1
+
+
+def test_an_imported_download_of_three_months_ago_gives_points_and_no_mail(mailbox):
+    playbook.apply_shipped(active=True)
+    _, key = make_source()
+    old = (timezone.now() - timedelta(days=89)).isoformat()
+    message = {"type": "track", "event": "Downloaded API Docs", "userId": "ada", "timestamp": old, "messageId": "old-1"}
+    identify = {"type": "identify", "userId": "ada", "traits": {"email": "ada@acme.example"}, "timestamp": old, "messageId": "old-2"}
+
+    answer = Client().post(
+        "/v1/import", {"batch": [identify, message]}, content_type="application/json", headers={"Authorization": f"Bearer {key}"}
+    )
+    sweep.run_everything_due()
+
+    assert answer.status_code == 200
+    lead = Lead.objects.get()
+    assert (lead.score, lead.stage_id) == (20, "mql")
+    assert list(lead.enrollments.values_list("state", "reason")) == [("refused", "historical")]
+    assert mailbox.mails == []
