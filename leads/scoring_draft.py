@@ -1,0 +1,244 @@
+"""The scoring model as marketers see it: what is live, what is draft, what differs and who changed it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from django.contrib.admin.models import DELETION, LogEntry
+from django.db import transaction
+from django.urls import reverse
+
+from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
+from leads.documents import DeriveDoc, FitDoc, GateDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.models import DerivedType, Draft, FitRule, Gate, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
+from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
+from leads.model_words import Stages, derive_sentence, fit_sentence, gate_sentence, limits_sentence, rule_sentence
+from leads.shape import Path, Problem, PublishError, canonical, read
+from leads.templatetags.words import event_words
+
+Document = dict[str, Any]
+NOTHING: Document = {"scoring": {}, "gates": []}
+# A part of the model: its word in a document and on the page, its model, its type.
+PARTS: dict[str, tuple[type[Draft], Any]] = {
+    "rules": (ScoringRule, RuleDoc),
+    "fit": (FitRule, FitDoc),
+    "derive": (DerivedType, DeriveDoc),
+    "limits": (ScoringLimits, LimitsDoc),
+    "gates": (Gate, GateDoc),
+}
+
+
+@dataclass(slots=True)
+class Line:
+    """One part of the model on the page. `unit` is the draft's, or the live one of what the draft has removed."""
+
+    unit: Unit
+    tag: str = ""
+    edit: str = ""
+    change: Change | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Model:
+    """The whole model for the page: lines by part, and the draft's state."""
+
+    version: ScoringVersion | None
+    lines: dict[str, list[Line]]
+    draft: DraftState
+
+
+def stage_names() -> dict[str, str]:
+    """The stages as people call them."""
+    return dict(Stage.objects.values_list("key", "name"))
+
+
+def look() -> Model:
+    """The model as it is now: the same number of statements however big it is."""
+    version, document, stages = ScoringVersion.objects.select_related("published_by").first(), draft_document(), stage_names()
+    state = state_of(document, version, stages)
+    live = version.document if version else NOTHING
+    rows = {part: list(model._default_manager.select_related("edited_by")) for part, (model, _) in PARTS.items()}
+    state.changes = sign(state.changes, authors(rows, state.changes))
+    addresses = {anchor_of(part, row): edit_address(row) for part, found in rows.items() for row in found}
+    lines = {part: list(lines_of(part, document, live, stages, state, addresses)) for part in PARTS}
+    return Model(version, lines, state)
+
+
+def state_of(document: Document, version: ScoringVersion | None, stages: Stages) -> DraftState:
+    """How the draft differs from what is live, and what is wrong with it; without who changed it."""
+    changes = differences(version.document if version else NOTHING, document, stages)
+    problems = problems_of(document, stages)
+    return DraftState(changes, fingerprint(document, version and version.number), problems, is_live=version is not None)
+
+
+def differences(was: Document, now: Document, stages: Stages) -> list[Change]:
+    """What changes from one document to another, in words."""
+    before, after = all_units(was, stages), all_units(now, stages)
+    names = {unit.anchor: unit.title for unit in (*before, *after)}
+    changes = compare(before, after)
+    for part, title in (("gates", "Order of the gates"), ("derive", "Order of the derived types")):
+        first, then = ([unit.anchor for unit in units(part, document, stages)] for document in (was, now))
+        changes += reordered(part, title, first, then, names)
+    return changes
+
+
+def all_units(document: Document, stages: Stages) -> list[Unit]:
+    """All units of a document."""
+    return [unit for part in PARTS for unit in units(part, document, stages)]
+
+
+def entries(part: str, document: Document) -> list[Document]:
+    """The entries of one part, as they stand in the document."""
+    value = document.get("gates", []) if part == "gates" else document.get("scoring", {}).get(part)
+    return ([value] if value else []) if part == "limits" else value or []
+
+
+def units(part: str, document: Document, stages: Stages) -> list[Unit]:
+    """One part of a document as units."""
+    say = {"rules": rule_sentence, "fit": fit_sentence, "derive": derive_sentence, "limits": limits_sentence, "gates": gate_sentence}[part]
+    found: dict[str, Unit] = {}
+    for entry in entries(part, document):
+        anchor = anchor_for(part, entry)
+        while anchor in found:
+            anchor += "-again"
+        found[anchor] = Unit(anchor, title_of(part, entry, stages), comparable(part, entry), say(entry, stages))
+    return list(found.values())
+
+
+def comparable(part: str, entry: Document) -> Any:
+    """An entry in the one form in which it is compared."""
+    value = canonical(entry, PARTS[part][1])
+    if part == "gates" and isinstance(value.get("from"), list):
+        value = value | {"from": sorted(value["from"])}
+    return value
+
+
+def anchor_for(part: str, entry: Mapping[str, Any]) -> str:
+    """Where an entry stands on the page."""
+    if part == "derive":
+        return f"derive-{entry['from']}-{entry['as']}"
+    return "limits" if part == "limits" else f"{part}-{entry['key']}"
+
+
+def anchor_of(part: str, row: Any) -> str:
+    """Where a row stands on the page."""
+    if part == "derive":
+        return f"derive-{row.source_type}-{row.derived_type}"
+    return "limits" if part == "limits" else f"{part}-{row.key}"
+
+
+def title_of(part: str, entry: Document, stages: Stages) -> str:
+    """What people call it."""
+    if part == "limits":
+        return "Limits"
+    if part == "derive":
+        return event_words(entry["as"])
+    return str(entry.get("name") or (event_words(entry["event"]) if part == "rules" else entry["key"]))
+
+
+def lines_of(
+    part: str, document: Document, live: Document, stages: Stages, state: DraftState, addresses: Mapping[str, str]
+) -> Iterator[Line]:
+    """The lines of one part: the draft's, then what the draft has removed."""
+    tags = {anchor_for(part, entry): entry.get("event", "") for entry in (*entries(part, live), *entries(part, document))}
+    present = units(part, document, stages)
+    removed = [unit for unit in units(part, live, stages) if unit.anchor not in {each.anchor for each in present}]
+    for unit in (*present, *removed):
+        change, problems = state.change_of(unit.anchor), state.problems.get(unit.anchor, [])
+        yield Line(unit, tags.get(unit.anchor, ""), addresses.get(unit.anchor.removesuffix("-again"), ""), change, problems)
+
+
+def edit_address(row: Draft) -> str:
+    """The admin form of a row, which leads back to the page."""
+    return admin_address(f"{row._meta.model_name}_change", row.pk)
+
+
+def admin_address(page: str, *args: Any) -> str:
+    """A page of the admin that leads back to /scoring/."""
+    return f"{reverse(f'admin:leads_{page}', args=args)}?{urlencode({'next': reverse('leads:scoring')})}"
+
+
+# --- who, and what is wrong ---------------------------------------------------------------------
+
+
+def authors(rows: Mapping[str, list[Any]], changes: list[Change]) -> dict[str, Author]:
+    """Who touched what last, by anchor; what was removed in the admin is looked up in its log."""
+    found = {anchor_of(part, row): author_of(row) for part, part_rows in rows.items() for row in part_rows}
+    for part in ("gates", "derive"):
+        if rows[part]:
+            found[part] = author_of(*rows[part])
+    removed = {change.title: change.anchor for change in changes if change.kind == "removed"}
+    if removed:
+        models = [model._meta.model_name for model, _ in PARTS.values()]
+        log = LogEntry.objects.filter(action_flag=DELETION, content_type__app_label="leads", content_type__model__in=models)
+        for entry in log.select_related("user").order_by("action_time"):
+            for title, anchor in removed.items():
+                if entry.object_repr in {title, anchor.partition("-")[2]}:
+                    found[anchor] = Author(entry.user, entry.action_time)
+    return found
+
+
+def problems_of(document: Document, stages: Stages) -> dict[str, list[str]]:
+    """What keeps the draft from being published, by the place it concerns."""
+    try:
+        problems = check_model(read(document, ModelDoc), stages=list(stages))
+    except PublishError as error:
+        problems = error.problems
+    return by_place(problems, document)
+
+
+def by_place(problems: list[Problem], document: Document) -> dict[str, list[str]]:
+    """Problems by anchor; "" for those of the whole."""
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        anchor, word = place_of(problem.path, document)
+        found.setdefault(anchor, []).append(f"{word}: {problem.message}" if word else problem.message)
+    return found
+
+
+def place_of(path: Path, document: Document) -> tuple[str, str]:
+    """The anchor a problem's path leads to, and the field inside it."""
+    steps = list(path[1:] if path[:1] == ("scoring",) else path)
+    part = str(steps[0]) if steps else ""
+    if part == "limits":
+        return "limits", " ".join(map(str, steps[1:]))
+    if part not in PARTS or len(steps) < 2 or not isinstance(steps[1], int):
+        return "", ""
+    inside = next((str(step) for step in steps[2:] if isinstance(step, str)), "")
+    return anchor_for(part, entries(part, document)[steps[1]]), inside.replace("_", " ")
+
+
+# --- publish and discard ------------------------------------------------------------------------
+
+
+def publish_draft(seen: str, *, by_user: User, note: str) -> ScoringVersion:
+    """Publish the draft somebody has looked at. Raises DraftMoved, PublishError."""
+    with transaction.atomic():
+        lock_workspace()
+        check_seen(seen)
+        return publish(by_user=by_user, note=note)
+
+
+def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
+    """Make the draft say again what is live. Raises DraftMoved, PublishError (a stage it names is gone)."""
+    with transaction.atomic():
+        lock_workspace()
+        live = check_seen(seen)
+        if live is None:
+            raise PublishError([Problem((), "nothing was published yet, so there is nothing to go back to")])
+        doc = msgspec.convert(live.document, ModelDoc)
+        if problems := check_model(doc, stages=list(stage_names())):
+            raise PublishError(problems)
+        replace_draft(doc, by_user=by_user)
+        return live
+
+
+def check_seen(seen: str) -> ScoringVersion | None:
+    """The live version, if the draft is still the one that was looked at. Raises DraftMoved."""
+    live = ScoringVersion.live()
+    if fingerprint(draft_document(), live and live.number) != seen:
+        raise DraftMoved
+    return live
