@@ -1,0 +1,154 @@
+"""Today: whom to call next, what is due, what is there to take."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from leads import todos
+from leads.access import rep_page, signed_in
+from leads.agenda import build_agenda
+from leads.gates import StageChanged
+from leads.models import Lead, Reason, Stage, Task, User
+
+# How many people an empty day proposes to look at.
+PROPOSED = 5
+
+
+class RejectForm(forms.Form):
+    """Why sales sends a lead back. A reason is asked where sales has agreed on some."""
+
+    reason = forms.ModelChoiceField(
+        Reason.objects.filter(asked_for=Reason.For.REJECT),
+        to_field_name="key",
+        required=False,
+        error_messages={"invalid_choice": "This reason is no longer in use; choose another."},
+    )
+    note = forms.CharField(required=False, max_length=500)
+
+    def clean(self) -> dict[str, Any]:
+        """Demand a reason if there are any."""
+        data: dict[str, Any] = super().clean() or {}
+        if not data.get("reason") and "reason" not in self.errors and Reason.objects.filter(asked_for=Reason.For.REJECT).exists():
+            self.add_error("reason", "Choose why the lead goes back; it teaches the scoring.")
+        return data
+
+
+@require_safe
+@rep_page
+def today(request: HttpRequest) -> HttpResponse:
+    """The day of whoever is logged in."""
+    return render_today(request)
+
+
+def render_today(request: HttpRequest, *, undoable: Task | None = None, status: int = 200) -> HttpResponse:
+    """The page, or its lists alone for htmx; `undoable` is the task whose closing has just been told."""
+    user, now = signed_in(request), timezone.now()
+    agenda = build_agenda(user, now=now)
+    context = {
+        "agenda": agenda,
+        "now": now,
+        "reject_reasons": Reason.objects.filter(asked_for=Reason.For.REJECT).order_by("pk"),
+        "undoable": undoable,
+        "warming_up": warming_up(user) if agenda.is_empty else [],
+    }
+    template = "leads/today.html#today" if request.headers.get("HX-Request") else "leads/today.html"
+    return render(request, template, context, status=status)
+
+
+def warming_up(user: User) -> list[Lead]:
+    """The warmest people who are not with sales yet, of this colleague or of nobody."""
+    leads = Lead.objects.for_board().filter(stage__kind=Stage.Kind.OPEN, score__gt=0, tasks=None, joined_tasks=None)
+    return list(leads.filter(owner=None)[:PROPOSED]) + list(leads.filter(owner=user)[:PROPOSED])
+
+
+def act_on(request: HttpRequest, pk: int, act: Callable[[Task, User], str], *, can_undo: bool = False) -> HttpResponse:
+    """Do something to one task, tell what was done or who was quicker, and show the day again."""
+    task, undoable = get_object_or_404(Task.objects.select_related("lead"), pk=pk), None
+    try:
+        messages.success(request, act(task, signed_in(request)))
+        undoable = task if can_undo else None
+    except (todos.TooLate, StageChanged) as error:
+        messages.error(request, str(error))
+    return show_again(request, undoable=undoable)
+
+
+def show_again(request: HttpRequest, *, undoable: Task | None) -> HttpResponse:
+    """The lists for htmx, else back to the page where the button was."""
+    if request.headers.get("HX-Request"):
+        return render_today(request, undoable=undoable)
+    back = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        back = reverse("leads:today")
+    return HttpResponseRedirect(back)
+
+
+@require_POST
+@rep_page
+def accept_task(request: HttpRequest, pk: int) -> HttpResponse:
+    """Yes to a handed-over lead."""
+
+    def act(task: Task, user: User) -> str:
+        todos.accept(task, by_user=user)
+        return f"{task.lead} is yours. The clock has stopped."
+
+    return act_on(request, pk, act)
+
+
+@require_POST
+@rep_page
+def reject_task(request: HttpRequest, pk: int) -> HttpResponse:
+    """No to a handed-over lead, with the reason."""
+    form = RejectForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
+        return render_today(request, status=422)
+
+    def act(task: Task, user: User) -> str:
+        move = todos.reject(task, by_user=user, reason=form.cleaned_data["reason"], note=form.cleaned_data["note"])
+        return f"{task.lead} went back to {move.to_stage}."
+
+    return act_on(request, pk, act, can_undo=True)
+
+
+@require_POST
+@rep_page
+def finish_task(request: HttpRequest, pk: int) -> HttpResponse:
+    """Done."""
+
+    def act(task: Task, user: User) -> str:
+        todos.finish(task, by_user=user)
+        return f"Done: {task}."
+
+    return act_on(request, pk, act, can_undo=True)
+
+
+@require_POST
+@rep_page
+def claim_task(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take what nobody has."""
+
+    def act(task: Task, user: User) -> str:
+        todos.claim(task, by_user=user)
+        return f"{task.lead} is yours."
+
+    return act_on(request, pk, act)
+
+
+@require_POST
+@rep_page
+def reopen_task(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take back what was just done or rejected."""
+
+    def act(task: Task, user: User) -> str:
+        todos.take_back(task, by_user=user)
+        return f"Taken back: {task}."
+
+    return act_on(request, pk, act)
