@@ -590,7 +590,7 @@ def together(work, times=4):
 
 
 @pytest.mark.services
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_workers_side_by_side_make_each_message_once(clock):
     campaign = make_campaign(steps=[make_step("tell", notify={"text": "x"}), make_step("mail")])
     make_rep()
@@ -605,7 +605,7 @@ def test_workers_side_by_side_make_each_message_once(clock):
 
 
 @pytest.mark.services
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_workers_side_by_side_walk_a_slot_once(clock):
     campaign = weekly(audience=[])
     for _ in range(30):
@@ -619,7 +619,7 @@ def test_workers_side_by_side_walk_a_slot_once(clock):
 
 
 @pytest.mark.services
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_starting_by_hand_twice_at_once_starts_one_run(clock):
     campaign, lead, rep = make_campaign(reentry="always"), make_lead(), make_rep()
 

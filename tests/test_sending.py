@@ -475,7 +475,7 @@ def test_a_late_answer_heals_what_the_reaper_took_for_lost(server, campaign):
     assert (fresh(message).state, fresh(message).sent_at) == ("sent", NOW)
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer; its claims can't meet")
 def test_two_workers_send_every_mail_once(server, campaign):
     for n in range(20):
