@@ -1,0 +1,516 @@
+"""Today: who is to be called, and what a rep answers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from leads.gates import move_by_hand
+from leads.handoff import hand_over
+from leads.models import Delivery, Lead, Reason, Stage, Task, User
+from leads.todos import TooLate, accept, claim, finish, reject, take_back
+from tests.factories import make_company, make_entry, make_lead, make_rep, make_transition, make_version
+
+pytestmark = pytest.mark.django_db
+MONDAY = datetime(2026, 6, 8, 9, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def clock():
+    with time_machine.travel(MONDAY, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def rep(client):
+    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def reasons():
+    return [
+        Reason.objects.create(key="too-early", name="Too early", asked_for="reject", recycle_to_id="cold", recycle_after="30d"),
+        Reason.objects.create(key="not-a-fit", name="Not a fit", asked_for="reject"),
+    ]
+
+
+def hand(*leads):
+    """Let the leads enter sales as the gates do; returns the open handoffs."""
+    Stage.objects.filter(key="sql").update(sla="4h")
+    transitions = [make_transition(lead=lead) for lead in leads]
+    with transaction.atomic():
+        hand_over(transitions=transitions, now=timezone.now())
+    for lead in leads:
+        lead.refresh_from_db()
+    return list(Task.objects.filter(kind="handoff", done_at=None).order_by("pk"))
+
+
+def fresh(row):
+    return type(row).objects.get(pk=row.pk)
+
+
+def part(page, name):
+    """The text of one list of the page."""
+    return page.split(f'id="part-{name}"')[1].split("</section>")[0] if f'id="part-{name}"' in page else ""
+
+
+def see(client):
+    answer = client.get("/today/")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+# --- who may ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("verb", ["accept", "reject", "claim", "done", "reopen"])
+def test_only_colleagues_answer(client, verb):
+    make_rep()
+    [task] = hand(make_lead())
+    address = f"/tasks/{task.pk}/{verb}/"
+
+    nobody = client.post(address)
+    client.force_login(User.objects.create_user("stranger"))
+    stranger = client.post(address)
+    page = client.get("/today/")
+
+    assert nobody.status_code == 302
+    assert nobody.url.startswith("/login/")
+    assert (stranger.status_code, page.status_code) == (403, 403)
+    assert fresh(task).touched_at is fresh(task).done_at is None
+
+
+def test_answers_are_posted(client, rep):
+    [task] = hand(make_lead(owner=rep))
+
+    assert client.get(f"/tasks/{task.pk}/accept/").status_code == 405
+
+
+def test_a_task_that_is_gone_is_not_found(client, rep):
+    assert client.post("/tasks/999/accept/").status_code == 404
+
+
+# --- what it says ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(("number", "heading"), [(1, "1 lead needs a call today"), (3, "3 leads need a call today")])
+def test_the_heading_says_how_many_wait(client, rep, number, heading):
+    for _ in range(number):
+        hand(make_lead(owner=rep))
+
+    assert f">{heading}</h1>" in see(client)
+
+
+def test_a_lead_with_two_tasks_is_one_call(client, rep):
+    lead = make_lead(owner=rep)
+    hand(lead)
+    Task.objects.create(lead=lead, owner=rep, title="Send the offer", due_at=MONDAY)
+
+    assert ">1 lead needs a call today</h1>" in see(client)
+
+
+@pytest.mark.parametrize(("number", "heading"), [(1, "1 lead waits for somebody"), (2, "2 leads wait for somebody")])
+def test_when_only_others_leads_wait_the_heading_says_that(client, rep, number, heading):
+    for _ in range(number):
+        Task.objects.create(lead=make_lead(), kind="handoff", title="Ready")
+
+    assert f">{heading}</h1>" in see(client)
+
+
+def test_an_empty_day_is_kind_and_shows_who_is_warming_up(client, rep):
+    make_lead(name="Warm Walter", engagement=55, stage_id="mql")
+    make_lead(name="Else's Elsa", engagement=99, stage_id="mql", owner=make_rep())
+
+    page = see(client)
+
+    assert ">Nobody waits for your call</h1>" in page
+    assert "Everything is done" in page
+    assert "Warm Walter" in page
+    assert "Else" not in page
+
+
+def test_an_empty_database_leads_to_the_board(client, rep):
+    assert "Open the board" in see(client)
+
+
+def test_what_runs_out_first_stands_first_with_time_reasons_and_colleagues(client, rep, clock):
+    version = make_version(scoring={"rules": [{"key": "docs", "name": "Downloaded API docs", "event": "X", "points": 20}]})
+    company = make_company(name="Acme", owner=rep)
+    early, late = make_lead(name="Early Eve", company=company, owner=rep, phone="+49 30 1"), make_lead(name="Late Lea", owner=rep)
+    make_entry(lead=early, rule="docs", points=20, version=version)
+    hand(early)
+    hand(make_lead(name="Joining Jo", company=company))
+    clock.shift(timedelta(hours=3, minutes=15))
+    hand(late)
+
+    page = part(see(client), "answer")
+
+    assert page.index("Early Eve") < page.index("Late Lea")
+    assert "45 min left" in page
+    assert '<p class="is-late"' in page
+    assert "4 h left" in page
+    assert "+20 Downloaded API docs" in page
+    assert "Joining Jo" in page
+    assert "of the same company" in page
+    assert 'href="tel:+49 30 1"' in page
+
+
+def test_past_the_deadline_it_says_by_how_much(client, rep, clock):
+    hand(make_lead(owner=rep))
+    clock.shift(timedelta(hours=5))
+
+    assert "1 h over" in see(client)
+
+
+def test_my_tasks_are_sorted_into_today_and_later_by_my_own_midnight(client, rep):
+    rep.timezone = "America/Los_Angeles"  # 2:00 in the morning there
+    rep.save()
+    lead = make_lead()
+    for title, due_at in [
+        ("Yesterday", MONDAY - timedelta(days=1)),
+        ("Tonight", MONDAY + timedelta(hours=21)),
+        ("Tomorrow", MONDAY + timedelta(hours=23)),
+        ("Some day", None),
+        ("In a year", MONDAY + timedelta(days=300)),
+    ]:
+        Task.objects.create(lead=lead, owner=rep, title=title, due_at=due_at)
+    Task.objects.create(lead=lead, owner=make_rep(), title="Not mine", due_at=MONDAY)
+
+    page = see(client)
+
+    assert "Yesterday" in part(page, "due")
+    assert "overdue" in part(page, "due")
+    assert "Tonight" in part(page, "due")
+    assert "Tomorrow" in part(page, "coming")
+    assert "Some day" in part(page, "coming")
+    assert "In a year" not in page
+    assert "Not mine" not in page
+
+
+def test_what_was_accepted_is_in_my_hands_and_says_where_the_lead_went(client, rep):
+    [task] = hand(make_lead(name="Ada", owner=rep))
+    accept(task, by_user=rep)
+    waiting = see(client)
+    move_by_hand(fresh(task.lead), Stage.objects.get(key="won"), by_user=rep)
+
+    page = see(client)
+
+    assert "accepted" in part(waiting, "hand")
+    assert part(waiting, "answer") == ""
+    assert "Closed won" in part(page, "hand")
+
+
+def test_merged_leads_are_left_out(client, rep):
+    [task] = hand(make_lead(owner=rep))
+    Lead.objects.filter(pk=task.lead_id).update(merged_into=make_lead())
+
+    assert part(see(client), "answer") == ""
+
+
+def test_the_page_costs_the_same_with_few_and_with_many(client, rep, reasons):
+    def fill(times):
+        for n in range(times):
+            company = make_company(owner=rep)
+            hand(make_lead(company=company))
+            hand(make_lead(company=company))
+            Task.objects.create(lead=make_lead(), kind="handoff", title="Free", due_at=MONDAY + timedelta(hours=1))
+            Task.objects.create(lead=make_lead(), owner=rep, title=f"Todo {n}", due_at=MONDAY + timedelta(days=n % 3))
+            Task.objects.create(lead=make_lead(), owner=rep, title=f"Done {n}", done_at=MONDAY)
+
+    def count():
+        with CaptureQueriesContext(connection) as queries:
+            see(client)
+        return len(queries)
+
+    fill(1)
+    see(client)
+    few = count()
+    fill(20)
+
+    assert count() == few
+    assert few <= 15
+
+
+def test_more_than_a_day_can_hold_is_cut_and_says_so(client, rep):
+    lead = make_lead()
+    Task.objects.bulk_create(Task(lead=lead, owner=rep, title=f"Todo {n}", due_at=MONDAY) for n in range(102))
+
+    assert "more follow when they are done" in see(client)
+
+
+def test_names_are_text(client, rep):
+    hand(make_lead(name="<b>Bold</b>", owner=rep))
+
+    assert "<b>Bold" not in see(client)
+
+
+# --- accept ----------------------------------------------------------------------------------------
+def test_accepting_stops_the_clock_and_is_a_fact(client, rep):
+    [task] = hand(make_lead(name="Ada", owner=rep))
+
+    answer = client.post(f"/tasks/{task.pk}/accept/", follow=True)
+
+    task = fresh(task)
+    assert (task.accepted_at, task.touched_at, task.done_at) == (MONDAY, MONDAY, None)
+    assert b"Ada is yours. The clock has stopped." in answer.content
+    assert b"LEAD_ACCEPTED" in bytes(Delivery.objects.get(door="internal").body)
+
+
+def test_accepting_what_is_nobodys_makes_it_mine_with_all_its_people(rep):
+    company = make_company()
+    lead, joined = make_lead(company=company), make_lead(company=company)
+    User.objects.filter(pk=rep.pk).update(away_until=MONDAY.date())
+    hand(lead)
+    [task] = hand(joined)
+
+    accept(task, by_user=rep)
+
+    assert fresh(task).owner == fresh(lead).owner == fresh(joined).owner == rep
+
+
+def test_accepting_twice_is_once(rep, clock):
+    [task] = hand(make_lead(owner=rep))
+
+    accept(task, by_user=rep)
+    clock.shift(timedelta(hours=1))
+    accept(task, by_user=rep)
+
+    assert fresh(task).accepted_at == MONDAY
+    assert Delivery.objects.filter(door="internal").count() == 1
+
+
+def test_htmx_gets_the_lists_and_the_word(client, rep):
+    [task] = hand(make_lead(name="Ada", owner=rep))
+
+    page = client.post(f"/tasks/{task.pk}/accept/", headers={"HX-Request": "true"}).content.decode()
+
+    assert "<html" not in page
+    assert "Ada is yours" in page
+    assert "Ada" in part(page, "hand")
+
+
+@pytest.mark.parametrize("verb", ["accept", "claim", "reject", "done"])
+def test_who_is_second_is_told_who_was_first(client, rep, verb):
+    other = make_rep(first_name="Bob", last_name="Quick")
+    [task] = hand(make_lead(name="Ada", owner=other))
+
+    answer = client.post(f"/tasks/{task.pk}/{verb}/", follow=True)
+
+    assert b"Bob Quick was quicker and has Ada now." in answer.content
+    assert fresh(task).owner == other
+    assert fresh(task).accepted_at is fresh(task).done_at is None
+
+
+def test_what_was_closed_meanwhile_is_told(client, rep):
+    [task] = hand(make_lead(name="Ada", owner=rep))
+    finish(task, by_user=rep)
+
+    answer = client.post(f"/tasks/{task.pk}/accept/", follow=True)
+
+    assert b"Ada was dealt with by Rita Rep already." in answer.content
+
+
+# --- claim -----------------------------------------------------------------------------------------
+def test_claiming_takes_task_and_people_but_is_no_touch(client, rep):
+    lead = make_lead(name="Ada", stage_id="sql")
+    task = Task.objects.create(lead=lead, kind="handoff", title="Ready", due_at=MONDAY + timedelta(hours=4))
+
+    before = see(client)
+    client.post(f"/tasks/{task.pk}/claim/")
+    after = see(client)
+
+    assert "Ada" in part(before, "free")
+    assert "Ada" in part(after, "answer")
+    assert fresh(lead).owner == rep
+    assert fresh(task).touched_at is None
+
+
+# --- reject ----------------------------------------------------------------------------------------
+def test_rejecting_sends_the_lead_back_with_the_reason(client, rep, reasons):
+    [task] = hand(make_lead(name="Ada", owner=rep, stage_id="mql"))
+
+    answer = client.post(f"/tasks/{task.pk}/reject/", {"reason": "too-early", "note": "In spring"}, follow=True)
+
+    task, lead = fresh(task), fresh(task.lead)
+    move = lead.transitions.latest("seq")
+    assert (lead.stage_id, lead.owner, lead.former_owner) == ("cold", None, rep)
+    assert (move.reason, move.note, move.actor) == (reasons[0], "In spring", rep)
+    assert (task.rejected_for, task.done_at, task.touched_at) == (reasons[0], MONDAY, MONDAY)
+    assert b"Ada went back to Cold." in answer.content
+
+
+def test_a_reason_without_a_stage_sends_it_to_marketing(rep, reasons):
+    [task] = hand(make_lead(owner=rep))
+
+    reject(task, by_user=rep, reason=reasons[1])
+
+    assert fresh(task.lead).stage_id == "mql"
+
+
+def test_a_reason_is_demanded_where_there_are_some(client, rep, reasons):
+    [task] = hand(make_lead(owner=rep))
+
+    without = client.post(f"/tasks/{task.pk}/reject/")
+    strange = client.post(f"/tasks/{task.pk}/reject/", {"reason": "no-such"})
+
+    assert without.status_code == strange.status_code == 422
+    assert b"Choose why the lead goes back" in without.content
+    assert b"no longer in use" in strange.content
+    assert fresh(task).done_at is None
+
+
+def test_without_any_reasons_none_is_asked(client, rep):
+    [task] = hand(make_lead(owner=rep))
+
+    client.post(f"/tasks/{task.pk}/reject/")
+
+    assert fresh(task.lead).stage_id == "mql"
+
+
+def test_a_lead_that_moved_on_is_not_rejected(client, rep, reasons):
+    [task] = hand(make_lead(name="Ada", owner=rep))
+    move_by_hand(fresh(task.lead), Stage.objects.get(key="won"), by_user=rep)
+
+    answer = client.post(f"/tasks/{task.pk}/reject/", {"reason": "too-early"}, follow=True)
+
+    assert b"Ada is in Closed won now." in answer.content
+    assert fresh(task.lead).stage_id == "won"
+
+
+def test_colleagues_of_a_rejected_lead_stay_with_sales(client, rep, reasons):
+    company = make_company(owner=rep)
+    first, second, third = (make_lead(name=name, company=company, engagement=n) for n, name in enumerate(["Ada", "Bea", "Cleo"]))
+    hand(first)
+    hand(second)
+    [task] = hand(third)
+
+    client.post(f"/tasks/{task.pk}/reject/", {"reason": "not-a-fit"})
+
+    successor = Task.objects.get(done_at=None)
+    assert fresh(first).stage_id == "mql"
+    assert (successor.lead, successor.owner, successor.due_at) == (third, rep, task.due_at)
+    assert list(successor.colleagues.all()) == [second]
+    assert successor.touched_at is None
+    assert "Cleo" in part(see(client), "answer")
+
+
+def test_a_rejected_lead_that_warms_up_again_comes_back_to_who_knows_it(rep, reasons):
+    make_rep()
+    [task] = hand(make_lead(owner=rep))
+    reject(task, by_user=rep, reason=reasons[1])
+
+    [again] = hand(fresh(task.lead))
+
+    assert again.owner == rep
+
+
+# --- done, and back ---------------------------------------------------------------------------------
+def test_done_with_one_click_and_back_with_another(client, rep, clock):
+    lead = make_lead(owner=rep)
+    [handoff] = hand(lead)
+    todo = Task.objects.create(lead=lead, owner=rep, title="Send the offer", due_at=MONDAY)
+
+    told = client.post(f"/tasks/{todo.pk}/done/", headers={"HX-Request": "true"}).content.decode()
+    done, touched = fresh(todo).done_at, fresh(handoff).touched_at
+    clock.shift(timedelta(minutes=2))
+    offered = part(see(client), "done")
+    client.post(f"/tasks/{todo.pk}/reopen/")
+
+    assert "Done: Send the offer." in told
+    assert f"/tasks/{todo.pk}/reopen/" in told.split("toast-line")[1]
+    assert done == touched == MONDAY
+    assert "Send the offer" in offered
+    assert fresh(todo).done_at is fresh(handoff).touched_at is None
+
+
+def test_an_earlier_touch_survives_the_undo(rep, clock):
+    lead = make_lead(owner=rep)
+    [handoff] = hand(lead)
+    accept(handoff, by_user=rep)
+    clock.shift(timedelta(minutes=5))
+    finish(handoff, by_user=rep)
+
+    take_back(handoff, by_user=rep)
+
+    assert (fresh(handoff).touched_at, fresh(handoff).done_at) == (MONDAY, None)
+
+
+def test_a_rejected_lead_can_be_fetched_back(client, rep, reasons):
+    company = make_company()
+    first, second = make_lead(name="Ada", company=company, owner=rep), make_lead(company=company)
+    hand(first)
+    [task] = hand(second)
+    client.post(f"/tasks/{task.pk}/reject/", {"reason": "not-a-fit"})
+
+    client.post(f"/tasks/{task.pk}/reopen/")
+
+    task, lead = fresh(task), fresh(first)
+    assert (lead.stage_id, lead.owner) == ("sql", rep)
+    assert (task.done_at, task.rejected_for, task.touched_at) == (None, None, None)
+    assert list(Task.objects.filter(done_at=None)) == [task]
+    assert "Ada" in part(see(client), "answer")
+
+
+def test_after_ten_minutes_nothing_is_taken_back(client, rep, clock):
+    todo = Task.objects.create(lead=make_lead(), owner=rep, title="Send the offer")
+    finish(todo, by_user=rep)
+    clock.shift(timedelta(minutes=11))
+
+    answer = client.post(f"/tasks/{todo.pk}/reopen/", follow=True)
+
+    assert b"for ten minutes" in answer.content
+    assert "Send the offer" not in part(see(client), "done")
+    assert fresh(todo).done_at == MONDAY
+
+
+def test_others_answers_are_not_taken_back(rep):
+    other = make_rep()
+    todo = Task.objects.create(lead=make_lead(), owner=other, title="Send the offer")
+    finish(todo, by_user=other)
+
+    with pytest.raises(TooLate):
+        take_back(todo, by_user=rep)
+
+
+def test_a_rejected_lead_that_moved_on_stays_there(client, rep, reasons):
+    [task] = hand(make_lead(name="Ada", owner=rep))
+    reject(task, by_user=rep, reason=reasons[1])
+    move_by_hand(fresh(task.lead), Stage.objects.get(key="won"), by_user=rep)
+
+    answer = client.post(f"/tasks/{task.pk}/reopen/", follow=True)
+
+    assert b"Ada was moved again meanwhile" in answer.content
+    assert fresh(task).done_at == MONDAY
+
+
+def test_a_handoff_that_came_again_is_not_doubled_by_undo(rep):
+    lead = make_lead(owner=rep)
+    [task] = hand(lead)
+    finish(task, by_user=rep)
+    make_transition(lead=lead, to="mql")
+    hand(lead)
+
+    with pytest.raises(TooLate):
+        take_back(task, by_user=rep)
+
+
+# --- ways back --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("asked", "led"),
+    [("/companies/1/", "/companies/1/"), ("https://evil.example/", "/today/"), ("//evil.example", "/today/"), ("", "/today/")],
+)
+def test_a_button_on_another_page_leads_back_there_and_nowhere_else(client, rep, asked, led):
+    todo = Task.objects.create(lead=make_lead(), owner=rep, title="Send the offer")
+
+    assert client.post(f"/tasks/{todo.pk}/done/", {"next": asked}).url == led
+
+
+def test_claiming_a_task_makes_nobody_elses_people_mine(rep):
+    other = make_rep()
+    lead = make_lead(owner=other)
+    task = Task.objects.create(lead=lead, kind="campaign", title="Call")
+
+    claim(task, by_user=rep)
+
+    assert fresh(lead).owner == other
