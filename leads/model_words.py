@@ -135,8 +135,8 @@ def phrase(node: Node, stages: Stages, place: Place) -> str:
 
 def group_phrase(node: All | AnyOf, stages: Stages, place: Place) -> str:
     """Several conditions in one phrase, inner groups in brackets."""
-    if not node.nodes:
-        return "always"
+    if len(node.nodes) < 2:
+        return phrase(node.nodes[0], stages, place) if node.nodes else "always"
     parts = [phrase(each, stages, place) for each in node.nodes]
     inner = [isinstance(each, All | AnyOf) and len(each.nodes) > 1 and not merged_phrase(each, stages) for each in node.nodes]
     words = [f"({part})" if nested else part for part, nested in zip(parts, inner, strict=True)]

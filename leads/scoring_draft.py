@@ -12,9 +12,9 @@ from django.urls import reverse
 
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
 from leads.documents import DeriveDoc, FitDoc, GateDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.model_words import Stages, derive_sentence, fit_sentence, gate_sentence, limits_sentence, rule_sentence
 from leads.models import DerivedType, Draft, FitRule, Gate, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
 from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
-from leads.model_words import Stages, derive_sentence, fit_sentence, gate_sentence, limits_sentence, rule_sentence
 from leads.shape import Path, Problem, PublishError, canonical, read
 from leads.templatetags.words import event_words
 
@@ -62,7 +62,7 @@ def look() -> Model:
     live = version.document if version else NOTHING
     rows = {part: list(model._default_manager.select_related("edited_by")) for part, (model, _) in PARTS.items()}
     state.changes = sign(state.changes, authors(rows, state.changes))
-    addresses = {anchor_of(part, row): edit_address(row) for part, found in rows.items() for row in found}
+    addresses = {anchor_of(part, row): edit_address(row, anchor_of(part, row)) for part, found in rows.items() for row in found}
     lines = {part: list(lines_of(part, document, live, stages, state, addresses)) for part in PARTS}
     return Model(version, lines, state)
 
@@ -151,14 +151,14 @@ def lines_of(
         yield Line(unit, tags.get(unit.anchor, ""), addresses.get(unit.anchor.removesuffix("-again"), ""), change, problems)
 
 
-def edit_address(row: Draft) -> str:
-    """The admin form of a row, which leads back to the page."""
-    return admin_address(f"{row._meta.model_name}_change", row.pk)
+def edit_address(row: Draft, anchor: str) -> str:
+    """The admin form of a row, which leads back to its place on the page."""
+    return admin_address(f"{row._meta.model_name}_change", row.pk, anchor=anchor)
 
 
-def admin_address(page: str, *args: Any) -> str:
-    """A page of the admin that leads back to /scoring/."""
-    return f"{reverse(f'admin:leads_{page}', args=args)}?{urlencode({'next': reverse('leads:scoring')})}"
+def admin_address(page: str, *args: Any, anchor: str) -> str:
+    """A page of the admin that leads back to a place on /scoring/."""
+    return f"{reverse(f'admin:leads_{page}', args=args)}?{urlencode({'next': f'{reverse("leads:scoring")}#{anchor}'})}"
 
 
 # --- who, and what is wrong ---------------------------------------------------------------------

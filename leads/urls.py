@@ -2,13 +2,29 @@
 
 from django.urls import path
 
-from leads.views import board, lead, notifications, profile, scoring, today
+from leads.views import board, lead, lead_actions, new_lead, notifications, profile, scoring, sources, today
 
 app_name = "leads"
 urlpatterns = [
     path("", board.board, name="board"),
+    path("board/live/", board.live, name="board-live"),
+    path("board/more/", board.more, name="board-more"),
+    path("board/move/", board.move, name="board-move"),
+    path("board/undo/", board.undo, name="board-undo"),
+    path("board/views/", board.save_view, name="board-save-view"),
+    path("board/views/<int:pk>/forget/", board.forget_view, name="board-forget-view"),
     path("leads/<uuid:uid>/", lead.lead_page, name="lead"),
     path("leads/<uuid:uid>/move/", lead.move_lead, name="move"),
+    path("leads/<uuid:uid>/moves/<int:pk>/undo/", lead.undo_lead_move, name="undo-move"),
+    path("leads/<uuid:uid>/part/<slug:name>/", lead.part, name="part"),
+    path("leads/<uuid:uid>/ledger/", lead.rule_lines, name="rule-lines"),
+    path("leads/<uuid:uid>/facts/<slug:name>/", lead_actions.fact, name="fact"),
+    path("leads/<uuid:uid>/mine/", lead_actions.assign_to_me, name="assign"),
+    path("leads/<uuid:uid>/write/<slug:kind>/", lead_actions.write, name="write"),
+    path("leads/<uuid:uid>/tasks/<int:pk>/done/", lead_actions.task_done, name="lead-task-done"),
+    path("leads/<uuid:uid>/consent/", lead_actions.consent, name="consent"),
+    path("leads/new/", new_lead.new_lead, name="new"),
+    path("companies/options/", lead_actions.company_options, name="company_options"),
     path("today/", today.today, name="today"),
     path("tasks/<int:pk>/accept/", today.accept_task, name="task-accept"),
     path("tasks/<int:pk>/reject/", today.reject_task, name="task-reject"),
@@ -25,4 +41,14 @@ urlpatterns = [
     path("scoring/", scoring.scoring, name="scoring"),
     path("scoring/publish/", scoring.publish, name="scoring-publish"),
     path("scoring/discard/", scoring.discard, name="scoring-discard"),
+    path("sources/", sources.sources, name="sources"),
+    path("sources/new/", sources.new_source, name="source-new"),
+    path("sources/<int:pk>/", sources.source_page, name="source"),
+    path("sources/<int:pk>/save/", sources.save_source, name="source-save"),
+    path("sources/<int:pk>/revoke/", sources.revoke_source, name="source-revoke"),
+    path("sources/<int:pk>/tail/", sources.tail_part, name="source-tail"),
+    path("sources/<int:pk>/first-event/", sources.first_event, name="first-event"),
+    path("sources/<int:pk>/first-event/waiting/", sources.waiting, name="first-event-waiting"),
+    path("sources/<int:pk>/deliveries/<uuid:receipt>/", sources.delivery_page, name="delivery"),
+    path("sources/<int:pk>/deliveries/<uuid:receipt>/retry/", sources.retry_delivery, name="delivery-retry"),
 ]

@@ -11,6 +11,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from leads.admin.returning import ReturnsMixin
 from leads.conditions import Place, parse
 from leads.models import Draft, User
 from leads.shape import PublishError
@@ -115,23 +116,27 @@ class PartlyEditedAdmin(EditedAdmin):
         return False
 
 
-class DraftAdmin(EditedAdmin):
+class DraftAdmin(ReturnsMixin, EditedAdmin):
     """Drafts: what is edited here changes nothing until it is published. Remembers who edited last."""
 
     readonly_fields: ClassVar[tuple[str, ...]] = ("edited_by", "edited_at")
     list_select_related: ClassVar[tuple[str, ...]] = ("edited_by",)
 
     def save_model(self, request: HttpRequest, obj: Draft, form: Any, change: Any) -> None:
-        """Sign the draft and save it."""
-        sign(obj, request)
+        """Sign the draft, if something in it changed, and save it."""
+        if not change or form.has_changed():
+            sign(obj, request)
         super().save_model(request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: Any) -> None:
-        """Sign the drafts of an inline as well."""
+        """Sign the drafts of an inline as well; what they belong to when one was deleted."""
         for inline_form in formset.forms:
             if inline_form.has_changed() and isinstance(inline_form.instance, Draft):
                 sign(inline_form.instance, request)
         super().save_formset(request, form, formset, change)
+        if formset.deleted_forms and issubclass(formset.model, Draft):
+            sign(form.instance, request)
+            form.instance.save(update_fields=["edited_by", "edited_at"])
 
 
 class HistoryAdmin(NeverChanged, ModelAdmin):  # type: ignore[misc]

@@ -1,7 +1,9 @@
 """How facts read on a page: event types as words and icons, times as "4 min", points with their sign."""
 
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -107,3 +109,31 @@ def ago(at: datetime | None) -> str:
     text = f"in {distance(-seconds)}" if seconds <= -60 else distance(abs(seconds))
     exact = timezone.localtime(at)
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%a %d %b %Y, %H:%M:%S %Z"), text)
+
+
+@register.filter
+def at(values: dict[str, Any], key: str) -> Any:
+    """The value at a key that only the template knows; nothing when there is none."""
+    return values.get(key, "")
+
+
+CURRENCY_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£"}
+
+
+@register.simple_tag
+def money(amount: Decimal | None, currency: str) -> str:
+    """A sum as short as it can be read: "€4,800", "€24k", "€1.2M", "CHF 24k"."""
+    if amount is None:
+        return ""
+    sign = CURRENCY_SIGNS.get(currency, f"{currency} " if currency else "")
+    if abs(amount) >= 999_500:
+        return f"{sign}{amount / 1_000_000:.1f}M"
+    return f"{sign}{amount / 1000:.0f}k" if abs(amount) >= 10_000 else f"{sign}{amount:,.0f}"
+
+
+@register.simple_tag
+def span(time: timedelta | None) -> str:
+    """A stretch of time in one unit: "4 d", "2 h"; under a minute "0 min"."""
+    if time is None:
+        return ""
+    return "0 min" if time.total_seconds() < 60 else distance(time.total_seconds())
