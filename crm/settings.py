@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "crm.middleware.local_times",
     "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -115,6 +116,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_TEMPLATE = "registration/locked_out.html"
 
 # --- database -----------------------------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'leadstate.sqlite3'}")
@@ -293,4 +295,22 @@ UNFOLD = {
     "SITE_HEADER": "Leadstate",
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
+    "COLORS": {
+        "primary": {  # our indigo, static/css/tokens.css
+            step: f"oklch({lightness} {chroma} 275)"
+            for step, lightness, chroma in [
+                ("50", 0.97, 0.015),
+                ("100", 0.94, 0.03),
+                ("200", 0.88, 0.06),
+                ("300", 0.8, 0.1),
+                ("400", 0.7, 0.15),
+                ("500", 0.6, 0.19),
+                ("600", 0.53, 0.2),
+                ("700", 0.46, 0.18),
+                ("800", 0.39, 0.15),
+                ("900", 0.33, 0.12),
+                ("950", 0.24, 0.09),
+            ]
+        },
+    },
 }

@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from crm import views
+from crm import palette, views
 
 urlpatterns = [
     path("", include("leads.urls")),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("go/", palette.go, name="go"),
+    path("playbook/apply/", views.apply_playbook, name="apply-playbook"),
     path("healthz", views.healthz, name="healthz"),
     path("", include("campaigns.urls")),
     path("", include("campaigns.api_urls")),

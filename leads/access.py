@@ -35,15 +35,23 @@ def ask_to_log_in(request: HttpRequest) -> HttpResponse:
     return HttpResponseClientRedirect(redirect_to_login(back).url)
 
 
-def opens_to(role: str, allowed: Callable[[User], bool]) -> Callable[[View], View]:
-    """A decorator that lets through whoever is `allowed`, and notes `role` on the view."""
+# Who may open a page that declares the role; each step of the ladder includes the next.
+ROLES: dict[str, Callable[[User], bool]] = {
+    "rep": lambda user: user.is_colleague,
+    "marketer": lambda user: user.is_editor,
+    "admin": lambda user: user.is_admin,
+}
+
+
+def opens_to(role: str) -> Callable[[View], View]:
+    """A decorator that lets through whoever has the role, and notes it on the view."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
                 return ask_to_log_in(request)
-            if not allowed(signed_in(request)):
+            if not ROLES[role](signed_in(request)):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
@@ -58,6 +66,6 @@ def access_of(view: Any) -> str:
     return str(getattr(view, "opens_to", ""))
 
 
-rep_page = opens_to("rep", lambda user: user.is_colleague)
-marketer_page = opens_to("marketer", lambda user: user.is_editor)
-admin_page = opens_to("admin", lambda user: user.is_admin)
+rep_page = opens_to("rep")
+marketer_page = opens_to("marketer")
+admin_page = opens_to("admin")

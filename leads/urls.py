@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from leads.views import board, lead, lead_actions, new_lead, notifications, profile, scoring, sources, today
+from leads.views import board, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
 
 app_name = "leads"
 urlpatterns = [
@@ -13,6 +13,16 @@ urlpatterns = [
     path("board/undo/", board.undo, name="board-undo"),
     path("board/views/", board.save_view, name="board-save-view"),
     path("board/views/<int:pk>/forget/", board.forget_view, name="board-forget-view"),
+    path("leads/", lead_list.lead_list, name="list"),
+    path("leads/give/", lead_list.give_leads, name="give-leads"),
+    path("leads/stage/", lead_list.move_leads, name="move-leads"),
+    path("leads/export.csv", lead_list.export_csv, name="export"),
+    path("leads/import/", imports.upload, name="import-upload"),
+    path("leads/import/<uuid:uid>/", imports.import_page, name="import"),
+    path("leads/import/<uuid:uid>/delimiter/", imports.choose_delimiter, name="import-delimiter"),
+    path("leads/import/<uuid:uid>/discard/", imports.discard, name="import-discard"),
+    path("leads/import/<uuid:uid>/go-on/", imports.go_on, name="import-go-on"),
+    path("leads/import/<uuid:uid>/errors.csv", imports.errors_file, name="import-errors"),
     path("leads/<uuid:uid>/", lead.lead_page, name="lead"),
     path("leads/<uuid:uid>/move/", lead.move_lead, name="move"),
     path("leads/<uuid:uid>/moves/<int:pk>/undo/", lead.undo_lead_move, name="undo-move"),

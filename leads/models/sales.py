@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from leads.models.claims import Claimable, ClaimableQuerySet
 from leads.models.people import Company, Lead
+from leads.models.staff import User
 from leads.models.stages import Reason, Transition
 
 
@@ -89,6 +90,14 @@ class NotificationQuerySet(ClaimableQuerySet["Notification"]):
     def due(self, at: datetime) -> Self:
         """To be sent by mail or chat, due at `at`, oldest first."""
         return self.filter(state=Notification.State.PENDING, due_at__lte=at).order_by("due_at", "pk")
+
+    def told_to(self, user: User) -> Self:
+        """What the app tells `user`, newest first."""
+        return self.filter(user=user, channel=Notification.Channel.IN_APP).order_by("-pk")
+
+    def unread(self, user: User) -> Self:
+        """What of it they haven't read."""
+        return self.told_to(user).filter(read_at=None)
 
 
 class Notification(Claimable):
