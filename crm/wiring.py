@@ -1,8 +1,10 @@
 """Who listens to what: the only signal connections, in order."""
 
 from campaigns import confirmation, enrollment, runs, tracking
+from campaigns.type_uses import campaign_uses
 from leads import handoff, scoring
 from leads.signals import events_arriving, events_recorded, leads_merged, leads_transitioned
+from leads.type_uses import tell_uses
 
 
 def connect() -> None:
@@ -18,3 +20,5 @@ def connect() -> None:
     leads_transitioned.connect(scoring.follow_hand_moves)
 
     leads_merged.connect(runs.merge_runs)
+
+    tell_uses(campaign_uses)

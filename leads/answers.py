@@ -10,7 +10,6 @@ from leads.models import Delivery, ScoreEntry
 from leads.parsing import Rejected
 
 Moment = Annotated[datetime, Meta(tz=True, description="ISO 8601, in UTC.")]
-MomentOrNull = Annotated[datetime | None, Meta(tz=True, description="ISO 8601, in UTC.")]
 
 
 class Problem(Struct):
@@ -117,7 +116,7 @@ class MessageRow(Struct):
     channel: Literal["email"]
     state: str
     due_at: Moment
-    sent_at: MomentOrNull
+    sent_at: Moment | None
     subject: str
     reason: Annotated[str, Meta(description="Why it was not sent.")]
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path, re_path
 from leads import api, reads
 from leads.doors import View, nothing_here
 from leads.models import Delivery
+from leads.views import api_docs
 
 app_name = "api"
 Door = Delivery.Door
@@ -37,5 +38,7 @@ urlpatterns = [
     *both("api/leads/<uuid:uid>/ledger", reads.ledger, "ledger"),
     *both("api/leads/<uuid:uid>/events", reads.events, "lead_events"),
     *both("api/leads/<uuid:uid>/transitions", reads.transitions, "transitions"),
+    *both("api/openapi.json", api_docs.openapi, "openapi"),
+    *both("api/docs", api_docs.api_docs, "docs"),
     re_path(r"^(?:api|v1)/", nothing_here),
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from leads.views import board, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
 
 app_name = "leads"
 urlpatterns = [
@@ -36,6 +36,10 @@ urlpatterns = [
     path("leads/new/", new_lead.new_lead, name="new"),
     path("companies/options/", lead_actions.company_options, name="company_options"),
     path("today/", today.today, name="today"),
+    path("companies/", companies.companies, name="companies"),
+    path("companies/<int:pk>/", companies.company, name="company"),
+    path("companies/<int:pk>/owner/", companies.give_company, name="company-owner"),
+    path("companies/<int:pk>/value/", companies.value_company, name="company-value"),
     path("tasks/<int:pk>/accept/", today.accept_task, name="task-accept"),
     path("tasks/<int:pk>/reject/", today.reject_task, name="task-reject"),
     path("tasks/<int:pk>/claim/", today.claim_task, name="task-claim"),

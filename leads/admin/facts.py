@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
@@ -63,9 +63,7 @@ class DeliveryAdmin(HistoryAdmin):
     @admin.action(description="Try again now")
     def try_again(self, request: HttpRequest, queryset: Rows) -> None:
         """Make waiting deliveries due, those that were given up as well; what a worker holds right now is left alone."""
-        waiting = Delivery.objects.filter(pk__in=queryset.values("pk")).waiting()
-        free = waiting.filter(Q(claim_token=None) | Q(pk__in=waiting.stuck().values("pk")))
-        count = free.update(due_at=timezone.now(), **Delivery.released())
+        count = Delivery.objects.filter(pk__in=queryset.values("pk")).retry(timezone.now())
         self.message_user(request, f"{count} deliveries will be read again within seconds.")
 
 

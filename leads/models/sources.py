@@ -86,6 +86,12 @@ class DeliveryQuerySet(ClaimableQuerySet["Delivery"]):
         """Waiting, and due at `at`; oldest first."""
         return self.waiting().filter(due_at__lte=at).order_by("due_at", "pk")
 
+    def retry(self, at: datetime) -> int:
+        """Make waiting ones due at `at`, also those given up; what a worker holds right now is left alone. Returns how many."""
+        waiting = self.waiting()
+        free = waiting.filter(Q(claim_token=None) | Q(pk__in=waiting.stuck().values("pk")))
+        return free.update(due_at=at, **Delivery.released())
+
 
 class Delivery(Claimable):
     """One accepted request, stored raw before the answer goes out: the inbox row, and the sender's receipt."""
