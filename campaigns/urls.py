@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import URLPattern, path
 
-from campaigns import views
+from campaigns import lead_views, list_views, views
 
 app_name = "campaigns"
 
@@ -17,5 +17,10 @@ urlpatterns = [
     path("c/<str:token>", views.click, name="click"),
     path("u/<str:token>", views.unsubscribe, name="unsubscribe"),
     path("confirm/<str:token>/", views.confirm, name="confirm"),
+    path("leads/stop-campaigns/", list_views.stop_runs, name="stop-runs"),
+    path("leads/<uuid:uid>/campaigns/", lead_views.lead_campaigns, name="of-lead"),
+    path("leads/<uuid:uid>/campaigns/<int:pk>/stop/", lead_views.stop_run, name="stop-run"),
+    path("leads/<uuid:uid>/campaigns/<int:pk>/skip/", lead_views.skip_run_step, name="skip-step"),
+    path("leads/<uuid:uid>/forget/", lead_views.forget_lead, name="forget"),
     *mailbox_patterns(settings.EMAIL_URL),
 ]

@@ -59,7 +59,7 @@ def describe(arrival: Arrival) -> Description:
         external_id=text(said.get("id")) or None,
         domain=(business_domain(host)[:200] or None) if host else None,
         name=text(said.get("name")),
-        traits={key: value for key, value in said.items() if key not in {"id", "name", "domain"}},
+        traits={key: value for key, value in said.items() if key not in {"id", "name", "domain"} and value is not None},
         explicit=bool(said),
     )
 

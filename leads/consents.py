@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leads.models import Consent, ContactPoint, Topic, hash_address
+from django.db import transaction
+from django.utils import timezone
+
+from leads.models import Consent, ContactPoint, Lead, Topic, User, hash_address
 from leads.recording import Arrival
 
 
@@ -72,3 +75,43 @@ def note(arrival: Arrival, code: str, message: str) -> None:
     line = {"index": arrival.incoming.index, "messageId": arrival.incoming.message_id, "code": code, "message": message}
     if line not in arrival.delivery.rejected:
         arrival.delivery.rejected.append(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What somebody last said about one topic; `consent` None: nothing."""
+
+    topic: Topic
+    consent: Consent | None
+
+    @property
+    def is_general(self) -> bool:
+        """Whether a no to all marketing decides."""
+        return self.consent is not None and self.consent.topic_id is None
+
+
+def words_of(email: str) -> tuple[ContactPoint | None, list[Word]]:
+    """The contact point of an address, and the word that decides about each topic (three queries)."""
+    topics = list(Topic.objects.order_by("name"))
+    point = ContactPoint.objects.filter(address_hash=hash_address(email)).first() if email else None
+    newest: dict[int | None, Consent] = {}
+    for consent in Consent.objects.filter(contact_point=point).order_by("at", "pk") if point else ():
+        newest[consent.topic_id] = consent
+    return point, [Word(topic, deciding(newest.get(topic.pk), newest.get(None))) for topic in topics]
+
+
+def deciding(own: Consent | None, general: Consent | None) -> Consent | None:
+    """A newer no to all marketing overrides what was said about the topic."""
+    denied = general is not None and general.status == Consent.Status.DENIED
+    if denied and general and (own is None or (general.at, general.pk) > (own.at, own.pk)):
+        return general
+    return own
+
+
+def say_by_hand(lead: Lead, *, topic: Topic | None, status: str, proof: str, by_user: User) -> Consent:
+    """Write down what somebody told a colleague, under the lock of their address."""
+    with transaction.atomic():
+        (point,) = contact_points([lead.email], lock=True).values()
+        return Consent.objects.create(
+            contact_point=point, topic=topic, status=status, source="by hand", proof=f"{proof} (noted by {by_user})", at=timezone.now()
+        )

@@ -15,6 +15,7 @@ from leads import engine, gates, search
 from leads.bulk import update_rows
 from leads.models import Event, FoldState, Lead, ScoreEntry, ScoringVersion, Stage, Transition
 from leads.recording import Recorded
+from leads.vocabulary import STAFF_TYPES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The lead's columns that its facts decide, last writer wins.
@@ -301,7 +302,7 @@ def write_leads(jobs: list[Job], *, new: dict[int, list[Event]]) -> None:
             if isinstance(value, str) and value:
                 setattr(lead, column, value[:length])
         for event in new.get(lead.pk, []):
-            if lead.last_event_at is None or event.at >= lead.last_event_at:
+            if event.type not in STAFF_TYPES and (lead.last_event_at is None or event.at >= lead.last_event_at):
                 lead.last_event_at, lead.last_event_type = event.at, event.type
         rows.append([lead.pk, *(getattr(lead, name) for name in LEAD_COLUMNS)])
     update_rows(Lead, rows, columns=LEAD_COLUMNS)

@@ -1,53 +1,264 @@
-"""One timeline of a lead: what they did, how they moved, what we wrote and will write."""
+"""One timeline of a lead: what they did, how they moved, what we wrote and will write, what colleagues noted."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from leads.models import Lead
+from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
+from leads.outlook import gate_names
+from leads.sentences import kind_of, ordinal, tell, why_words
+from leads.templatetags.words import event_icon, event_words
+from leads.vocabulary import parse_duration
 
-# As many of each kind as a page shows; older ones are reached through the API.
-NEWEST = 100
+# Entries of one page. Events are read further back, to tell how often something happened within a week.
+PAGE = 40
+LOOK_BACK = 200
+WEEK = timedelta(days=7)
+KINDS = {"events": "What they did", "mails": "Mails", "moves": "Stages", "notes": "Notes and calls", "tasks": "Tasks"}
+RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
+MAIL_ICONS = {"sent": "send", "skipped": "mail-minus", "canceled": "mail-x", "failed": "mail-x", "unknown": "mail-question-mark"}
+MAIL_WORDS = {"sent": "Sent", "skipped": "Not sent", "canceled": "Canceled", "failed": "Failed to send", "unknown": "Perhaps sent"}
+ACTIVITY_ICONS = {Activity.Kind.NOTE: "sticky-note", Activity.Kind.CALL: "phone", Activity.Kind.MEETING: "users"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: `row` is the Event, Transition or Message it stands for, `kind` says which."""
+    """One line, in words. `tags` are short remarks, `body` is what a colleague wrote, `origin` is shown on hover."""
 
     at: datetime
     kind: str
-    row: object
+    pk: int
+    icon: str
+    text: str
+    detail: str = ""
+    tags: tuple[str, ...] = ()
+    body: str = ""
+    origin: str = ""
+    stage: Stage | None = None
+
+    @property
+    def place(self) -> tuple[datetime, int, int]:
+        """Newest first means: by time, then by kind, then by row, all descending but the kind."""
+        return self.at, -RANKS[self.kind], self.pk
+
+    @property
+    def cursor(self) -> str:
+        """The place of this entry, for the address of what comes after it."""
+        return f"{self.at.astimezone(UTC):%Y%m%d%H%M%S%f}.{RANKS[self.kind]}.{self.pk}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page of the past ended."""
+
+    at: datetime
+    rank: int
+    pk: int
+
+    @classmethod
+    def read(cls, text: str) -> "Cursor | None":
+        """Read what `Entry.cursor` wrote; None for anything else."""
+        try:
+            at, rank, pk = text.split(".")
+            return cls(datetime.strptime(at, "%Y%m%d%H%M%S%f").replace(tzinfo=UTC), int(rank), int(pk))
+        except (ValueError, OverflowError):
+            return None
+
+    def older(self, kind: str, column: str) -> Q:
+        """The rows of a kind that stand behind it."""
+        rank = RANKS[kind]
+        if rank == self.rank:
+            return Q(**{f"{column}__lt": self.at}) | Q(**{column: self.at, "pk__lt": self.pk})
+        return Q(**{f"{column}__lte" if rank > self.rank else f"{column}__lt": self.at})
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is still to come, soonest last, then the past by day, newest first."""
+    """The past by day, newest first, as far as one page goes; `older` is where the next one begins."""
 
-    ahead: list[Entry]
     days: list[tuple[date, list[Entry]]]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to show at all."""
-        return not self.ahead and not self.days
+    older: str = ""
 
 
-def build_timeline(lead: Lead, *, now: datetime) -> Timeline:
-    """Merge the newest events, transitions and messages of a lead."""
-    entries = [
-        *(Entry(event.at, "event", event) for event in lead.events.select_related("source").order_by("-at", "-pk")[:NEWEST]),
-        *(
-            Entry(move.at, "transition", move)
-            for move in lead.transitions.select_related("from_stage", "to_stage", "actor", "reason").order_by("-seq")[:NEWEST]
-        ),
-        *(
-            Entry(message.ended_at or message.due_at, "message", message)
-            for message in lead.messages.select_related("enrollment__campaign").order_by("-pk")[:NEWEST]
-        ),
-    ]
-    entries.sort(key=lambda entry: entry.at, reverse=True)
-    past = [entry for entry in entries if entry.at <= now]
-    days = [(day, list(group)) for day, group in groupby(past, key=lambda entry: timezone.localdate(entry.at))]
-    return Timeline([entry for entry in entries if entry.at > now], days)
+def build_timeline(lead: Lead, version: ScoringVersion | None, *, show: str = "", before: str = "", now: datetime) -> Timeline:
+    """One page of what has happened, of all kinds or only of the kind `show`: one query for each kind however long it is."""
+    cursor = Cursor.read(before) if before else None
+    readers = {"events": past_events, "mails": past_mails, "notes": past_activities, "tasks": done_tasks}
+    found: list[Entry] = []
+    for kind, read in readers.items():
+        if show in ("", kind):
+            found += read(lead, cursor, now)
+    if show in ("", "moves"):
+        found += past_moves(lead, cursor, now, gate_names(version))
+    found.sort(key=lambda entry: entry.place, reverse=True)
+    page = found[:PAGE]
+    days = [(day, list(group)) for day, group in groupby(page, key=lambda entry: timezone.localdate(entry.at))]
+    return Timeline(days, page[-1].cursor if len(found) > PAGE else "")
+
+
+def cut(rows: QuerySet[Any], kind: str, column: str, cursor: Cursor | None, now: datetime, limit: int = PAGE + 1) -> Any:
+    """The newest rows behind the cursor, and none from the future."""
+    rows = rows.filter(cursor.older(kind, column) if cursor else Q(**{f"{column}__lte": now}))
+    return rows.order_by(f"-{column}", "-pk")[:limit]
+
+
+def past_events(lead: Lead, cursor: Cursor | None, now: datetime) -> list[Entry]:
+    """What they did, in words, with how often they did it within a week."""
+    rows = list(cut(lead.events.select_related("source"), "events", "at", cursor, now, PAGE + 1 + LOOK_BACK))
+    shown = rows[: PAGE + 1]
+    whole = len(rows) <= PAGE + LOOK_BACK  # or else the oldest week seen may be cut off
+    return [entry_of_event(event, times_within_a_week(event, rows[n:], whole=whole)) for n, event in enumerate(shown)]
+
+
+def times_within_a_week(event: Event, older: Sequence[Event], *, whole: bool) -> int:
+    """How often the same was done in the seven days up to the event, itself included; 0 when that is not known."""
+    if not whole and older[-1].at > event.at - WEEK:
+        return 0
+    return sum(kind_of(other) == kind_of(event) and other.at > event.at - WEEK for other in older)
+
+
+def entry_of_event(event: Event, times: int) -> Entry:
+    """An event as a line."""
+    said = tell(event)
+    again = ordinal(times) if event.type not in {"LEAD_EDITED", "LEAD_CREATED"} else ""
+    tags = ("probably a mail scanner, not counted",) if event.verdict else ()
+    tags += ("imported",) if event.historical else ()
+    sentence = f"{said.text}, {again}" if again else said.text
+    origin = f"{event_words(event.type)}, from {event.source}"
+    return Entry(event.at, "events", event.pk, event_icon(event.type), sentence, said.detail, tags, origin=origin)
+
+
+def past_moves(lead: Lead, cursor: Cursor | None, now: datetime, gates: dict[str, str]) -> Iterator[Entry]:
+    """Stage changes: to where, by whom or by which gate, and why."""
+    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event")
+    for move in cut(rows, "moves", "at", cursor, now):
+        yield entry_of_move(move, gates)
+
+
+def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
+    """A stage change as a line."""
+    who = str(move.actor) if move.actor else "a colleague"
+    if move.gate:
+        text, why = f"Moved from {move.from_stage} to {move.to_stage}", [gates.get(move.gate, move.gate)]
+        why += [f"after “{tell(move.event).text}”"] if move.event else []
+    elif move.undoes_id:
+        text, why = f"{who[:1].upper() + who[1:]} took the move back to {move.to_stage}", []
+    else:
+        text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
+        why += [move.note] if move.note else []
+    tags = ("imported",) if move.historical else ()
+    origin = f"{move.engagement + move.fit} points at that moment"
+    return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
+
+
+def past_mails(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Entry]:
+    """Mails that came to an end, sent or not, and why not."""
+    rows = lead.messages.filter(ended_at__isnull=False).select_related("enrollment__campaign").defer("text", "html")
+    for mail in cut(rows, "mails", "ended_at", cursor, now):
+        text = f"{MAIL_WORDS.get(mail.state, mail.get_state_display())}: {subject_of(mail)}"
+        detail = " · ".join(filter(None, [campaign_of(mail), why_words(mail.reason) if mail.state != "sent" else ""]))
+        icon = MAIL_ICONS.get(mail.state, "mail")
+        yield Entry(mail.ended_at, "mails", mail.pk, icon, text, detail, origin=f"Mail to {mail.to}" if mail.to else "")
+
+
+def subject_of(mail: Any) -> str:
+    """How a mail is called: its subject, before it is written its step."""
+    return f"“{mail.subject}”" if mail.subject else mail.step.replace("-", " ") or mail.get_kind_display().lower()
+
+
+def campaign_of(mail: Any) -> str:
+    """The campaign a mail belongs to."""
+    return str(mail.enrollment.campaign) if mail.enrollment else ""
+
+
+def past_activities(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Entry]:
+    """Notes, calls and meetings."""
+    for row in cut(lead.activities.select_related("by_user"), "notes", "at", cursor, now):
+        who = str(row.by_user) if row.by_user else "A colleague"
+        verb = {Activity.Kind.NOTE: "noted", Activity.Kind.CALL: "called", Activity.Kind.MEETING: "met them"}[row.kind]
+        outcome = row.get_outcome_display().lower() if row.outcome else ""
+        yield Entry(row.at, "notes", row.pk, ACTIVITY_ICONS[row.kind], f"{who} {verb}", outcome, body=row.text)
+
+
+def done_tasks(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Entry]:
+    """Tasks that are done."""
+    rows = Task.objects.filter(Q(lead=lead) | Q(pk__in=lead.joined_tasks.values("pk")), done_at__isnull=False)
+    for task in cut(rows.select_related("owner", "rejected_for"), "tasks", "done_at", cursor, now):
+        what = f"Rejected: {task.rejected_for.name}" if task.rejected_for else "Done"
+        detail = " · ".join(filter(None, [str(task.owner) if task.owner else "", what if task.rejected_for else ""]))
+        yield Entry(task.done_at, "tasks", task.pk, "circle-check-big", f"Task done: {task}", detail)
+
+
+# --- what is still to come ------------------------------------------------------------------------
+
+
+def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: datetime) -> list[Entry]:
+    """What is planned, the latest on top: steps of running campaigns, mails on their way, open tasks with a due date."""
+    from_tasks = [Entry(task.due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for task in tasks if task.due_at]
+    entries = from_tasks if show in ("", "tasks") else []
+    if show in ("", "mails"):
+        entries += planned_mails(lead, now=now)
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def owner_of(task: Task) -> str:
+    """Whose task it is."""
+    return f"task of {task.owner}" if task.owner else "nobody’s task yet"
+
+
+def planned_mails(lead: Lead, *, now: datetime) -> list[Entry]:
+    """Mails that wait, with what holds them, and the steps that follow in each running campaign."""
+    open_mails = lead.messages.filter(ended_at=None).select_related("enrollment__campaign").defer("text", "html")
+    waiting = list(open_mails.order_by("due_at", "pk")[:PAGE])
+    entries = [entry_of_waiting(mail) for mail in waiting]
+    due = {mail.enrollment_id: mail.due_at for mail in waiting}
+    for run in lead.enrollments.filter(state="active").select_related("campaign", "version").order_by("pk")[:PAGE]:
+        entries += planned_steps(run, now=now, mail_due=due.get(run.pk))
+    return entries
+
+
+def entry_of_waiting(mail: Any) -> Entry:
+    """A mail that waits, as a line."""
+    held = why_words(mail.reason) if mail.reason else ""
+    text = f"{'Being sent' if mail.state == 'sending' else 'Mail'}: {subject_of(mail)}"
+    return Entry(mail.due_at, "mails", mail.pk, "mail", text, campaign_of(mail), (held,) if held else ())
+
+
+def planned_steps(run: Any, *, now: datetime, mail_due: datetime | None) -> Iterator[Entry]:
+    """The next step of a run when it is due, and those that follow it, not before their delays have passed."""
+    steps = run.version.document.get("steps", [])
+    first = next((n for n, step in enumerate(steps) if step["key"] == run.next_step), len(steps))
+    at = run.due_at or mail_due or now
+    for n, step in enumerate(steps[first:]):
+        if n:
+            at += delay_of(step)
+        elif run.due_at is None:
+            continue  # its mail is on its way and has a line of its own
+        paused = ("waits, the campaign is paused",) if run.campaign.status == "paused" else ()
+        tags = (*paused, *(("only if it still fits then",) if step.get("when") else ()))
+        yield Entry(max(at, now), "mails", run.pk, icon_of(step), words_of(step), f"{run.campaign}, planned", tags)
+
+
+def delay_of(step: dict[str, Any]) -> timedelta:
+    """How long after the step before."""
+    return parse_duration(step["after"]) if step.get("after") else timedelta(0)
+
+
+def icon_of(step: dict[str, Any]) -> str:
+    """The icon of a planned step."""
+    return "mail" if "message" in step else "bell" if "notify" in step else "flag"
+
+
+def words_of(step: dict[str, Any]) -> str:
+    """A planned step in words."""
+    if "message" in step:
+        subject = step["message"]["subject"]
+        return f"Mail: {step['key'].replace('-', ' ')}" if "{" in subject else f"Mail: “{subject}”"
+    if "notify" in step:
+        return f"Tell the owner: {step['notify']['text']}"
+    return "The campaign ends"

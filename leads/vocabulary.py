@@ -9,6 +9,8 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 # Types only the product itself may record.
 RESERVED_PREFIXES = ("EMAIL_", "UNSUBSCRIBED")
+# What colleagues did with a lead is a fact, but nothing the lead did.
+STAFF_TYPES = frozenset({"LEAD_EDITED", "LEAD_ACCEPTED", "LEAD_REJECTED"})
 
 
 def event_key(name: str) -> str:

@@ -100,7 +100,7 @@ def test_the_admin_is_for_marketers_and_admins(client, who, status):
 
 
 def test_people_log_in_and_out(client):
-    User.objects.create_user("rita", password="a-long-password")
+    make_rep(username="rita")
 
     wrong = client.post("/login/", {"username": "rita", "password": "guess"})
     right = client.post("/login/", {"username": "rita", "password": "a-long-password", "next": "/"})
@@ -182,7 +182,7 @@ def test_why_this_score_adds_up_to_the_badge(client, rep, version):
 
     assert "Signed up" in page
     assert "5×" in page
-    assert 'title="50 engagement, 0 fit">50</span>' in page
+    assert 'title="50 engagement, 0 fit">50</a>' in page
     assert '<div class="rule-total"><span class="points">50</span>' in page
 
 

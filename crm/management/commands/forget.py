@@ -1,16 +1,14 @@
 """`manage.py forget EMAIL`: a person and everything they did are gone, the address stays suppressed."""
 
-import mailbox
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
 
-from campaigns.models import Message
-from leads.privacy import Forgotten, InboxBusy, forget
+from campaigns.erasure import forget_person
+from leads.privacy import Forgotten, InboxBusy
 
 
 class Command(BaseCommand):
@@ -32,11 +30,9 @@ class Command(BaseCommand):
         except ValidationError:
             raise CommandError(f"{email!r} is not a mail address; write one like ada@example.com.") from None
         try:
-            done = forget(email, suppress_unknown=suppress)
+            done, blanked, mails = forget_person(email, suppress_unknown=suppress)
         except InboxBusy as busy:
             raise CommandError(str(busy)) from busy
-        blanked = blank_messages(done)
-        mails = empty_mailbox(done)
         self.report(email, done, blanked=blanked, mails=mails)
 
     def report(self, email: str, done: Forgotten, *, blanked: int, mails: int) -> None:
@@ -60,33 +56,3 @@ class Command(BaseCommand):
             self.stdout.write(f"  suppressed {done.suppressed:>5}  addresses, by hash: no mail will ever go there")
         else:
             self.stdout.write("Nothing is suppressed. To make sure it is never mailed: add --suppress.")
-
-
-def blank_messages(done: Forgotten) -> int:
-    """Blank the mails that went to one of the addresses on behalf of another lead; returns how many.
-
-    A question whether the address is right goes altogether: a lead can only have one of them without an address.
-    """
-    theirs = Message.objects.filter(to__in=done.addresses)
-    asked = theirs.filter(kind=Message.Kind.CONFIRMATION).delete()[1].get("campaigns.Message", 0)
-    return asked + theirs.update(to="", subject="", text="", html="", error="")
-
-
-def empty_mailbox(done: Forgotten) -> int:
-    """Delete the mails that name the person from the local mailbox, if there is one; returns how many."""
-    if not settings.MAILBOX_DIR.is_dir():
-        return 0
-    box = mailbox.Maildir(settings.MAILBOX_DIR, create=False)
-    naming = [key for key, mail in box.iteritems() if names(mail, done.addresses)]
-    for key in naming:
-        box.discard(key)
-    return len(naming)
-
-
-def names(mail: mailbox.MaildirMessage, addresses: set[str]) -> bool:
-    """Whether one of the addresses stands in a header or in the text."""
-    parts = [part.get_payload(decode=True) for part in mail.walk() if not part.is_multipart()]
-    text = " ".join(
-        [*(str(value) for value in mail.values()), *(part.decode("utf-8", "replace") for part in parts if isinstance(part, bytes))]
-    )
-    return any(address in text.lower() for address in addresses)
