@@ -16,6 +16,7 @@ urlpatterns = [
     path("leads/", lead_list.lead_list, name="list"),
     path("leads/give/", lead_list.give_leads, name="give-leads"),
     path("leads/stage/", lead_list.move_leads, name="move-leads"),
+    path("leads/undo/", lead_list.undo_moves, name="undo-moves"),
     path("leads/export.csv", lead_list.export_csv, name="export"),
     path("leads/import/", imports.upload, name="import-upload"),
     path("leads/import/<uuid:uid>/", imports.import_page, name="import"),

@@ -283,10 +283,11 @@ def test_accepting_twice_is_once(rep, clock):
 def test_htmx_gets_the_lists_and_the_word(client, rep):
     [task] = hand(make_lead(name="Ada", owner=rep))
 
-    page = client.post(f"/tasks/{task.pk}/accept/", headers={"HX-Request": "true"}).content.decode()
+    answer = client.post(f"/tasks/{task.pk}/accept/", headers={"HX-Request": "true"})
 
+    page = answer.content.decode()
     assert "<html" not in page
-    assert "Ada is yours" in page
+    assert "Ada is yours" in answer.headers["HX-Trigger"]
     assert "Ada" in part(page, "hand")
 
 
@@ -411,14 +412,15 @@ def test_done_with_one_click_and_back_with_another(client, rep, clock):
     [handoff] = hand(lead)
     todo = Task.objects.create(lead=lead, owner=rep, title="Send the offer", due_at=MONDAY)
 
-    told = client.post(f"/tasks/{todo.pk}/done/", headers={"HX-Request": "true"}).content.decode()
+    told = client.post(f"/tasks/{todo.pk}/done/", headers={"HX-Request": "true"}).headers["HX-Trigger"]
     done, touched = fresh(todo).done_at, fresh(handoff).touched_at
     clock.shift(timedelta(minutes=2))
     offered = part(see(client), "done")
-    client.post(f"/tasks/{todo.pk}/reopen/")
+    back = client.post(f"/tasks/{todo.pk}/reopen/", headers={"HX-Request": "true"})
 
     assert "Done: Send the offer." in told
-    assert f"/tasks/{todo.pk}/reopen/" in told.split("toast-line")[1]
+    assert f"/tasks/{todo.pk}/reopen/" in told
+    assert "today-changed" in back.headers["HX-Trigger"]
     assert done == touched == MONDAY
     assert "Send the offer" in offered
     assert fresh(todo).done_at is fresh(handoff).touched_at is None

@@ -11,12 +11,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from leads import todos
 from leads.access import rep_page, signed_in
 from leads.agenda import build_agenda
 from leads.gates import StageChanged
 from leads.models import Lead, Reason, Stage, Task, User
+from leads.toasts import with_toast
 
 # How many people an empty day proposes to look at.
 PROPOSED = 5
@@ -48,15 +50,14 @@ def today(request: HttpRequest) -> HttpResponse:
     return render_today(request)
 
 
-def render_today(request: HttpRequest, *, undoable: Task | None = None, status: int = 200) -> HttpResponse:
-    """The page, or its lists alone for htmx; `undoable` is the task whose closing has just been told."""
+def render_today(request: HttpRequest, *, status: int = 200) -> HttpResponse:
+    """The page, or its lists alone for htmx."""
     user, now = signed_in(request), timezone.now()
     agenda = build_agenda(user, now=now)
     context = {
         "agenda": agenda,
         "now": now,
         "reject_reasons": Reason.objects.filter(asked_for=Reason.For.REJECT).order_by("pk"),
-        "undoable": undoable,
         "warming_up": warming_up(user) if agenda.is_empty else [],
     }
     template = "leads/today.html#today" if request.headers.get("HX-Request") else "leads/today.html"
@@ -69,21 +70,21 @@ def warming_up(user: User) -> list[Lead]:
     return list(leads.filter(owner=None)[:PROPOSED]) + list(leads.filter(owner=user)[:PROPOSED])
 
 
-def act_on(request: HttpRequest, pk: int, act: Callable[[Task, User], str], *, can_undo: bool = False) -> HttpResponse:
+def act_on(request: HttpRequest, pk: int, act: Callable[[Task, User], str], *, undo: str = "") -> HttpResponse:
     """Do something to one task, tell what was done or who was quicker, and show the day again."""
-    task, undoable = get_object_or_404(Task.objects.select_related("lead"), pk=pk), None
+    task = get_object_or_404(Task.objects.select_related("lead"), pk=pk)
     try:
-        messages.success(request, act(task, signed_in(request)))
-        undoable = task if can_undo else None
+        text = act(task, signed_in(request))
     except (todos.TooLate, StageChanged) as error:
-        messages.error(request, str(error))
-    return show_again(request, undoable=undoable)
+        return show_again(request, str(error), is_error=True)
+    return show_again(request, text, undo=undo)
 
 
-def show_again(request: HttpRequest, *, undoable: Task | None) -> HttpResponse:
-    """The lists for htmx, else back to the page where the button was."""
+def show_again(request: HttpRequest, text: str, *, undo: str = "", is_error: bool = False) -> HttpResponse:
+    """The lists and a toast for htmx, else back to the page where the button was."""
     if request.headers.get("HX-Request"):
-        return render_today(request, undoable=undoable)
+        return with_toast(render_today(request), text, undo=undo, is_error=is_error)
+    messages.add_message(request, messages.ERROR if is_error else messages.SUCCESS, text)
     back = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
         back = reverse("leads:today")
@@ -108,14 +109,17 @@ def reject_task(request: HttpRequest, pk: int) -> HttpResponse:
     """No to a handed-over lead, with the reason."""
     form = RejectForm(request.POST)
     if not form.is_valid():
-        messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
+        text = " ".join(str(error) for errors in form.errors.values() for error in errors)
+        if request.headers.get("HX-Request"):
+            return with_toast(render_today(request, status=422), text, is_error=True)
+        messages.error(request, text)
         return render_today(request, status=422)
 
     def act(task: Task, user: User) -> str:
         move = todos.reject(task, by_user=user, reason=form.cleaned_data["reason"], note=form.cleaned_data["note"])
         return f"{task.lead} went back to {move.to_stage}."
 
-    return act_on(request, pk, act, can_undo=True)
+    return act_on(request, pk, act, undo=reverse("leads:task-reopen", args=[pk]))
 
 
 @require_POST
@@ -127,7 +131,7 @@ def finish_task(request: HttpRequest, pk: int) -> HttpResponse:
         todos.finish(task, by_user=user)
         return f"Done: {task}."
 
-    return act_on(request, pk, act, can_undo=True)
+    return act_on(request, pk, act, undo=reverse("leads:task-reopen", args=[pk]))
 
 
 @require_POST
@@ -151,4 +155,9 @@ def reopen_task(request: HttpRequest, pk: int) -> HttpResponse:
         todos.take_back(task, by_user=user)
         return f"Taken back: {task}."
 
-    return act_on(request, pk, act)
+    answer = act_on(request, pk, act)
+    if not request.headers.get("HX-Request"):
+        return answer
+    # Undo also stands in toasts, which put no answer anywhere: the lists fetch themselves anew.
+    told = HttpResponse(status=204, headers={"HX-Trigger": answer.headers["HX-Trigger"]})
+    return trigger_client_event(told, "today-changed")  # type: ignore[no-any-return,unused-ignore]

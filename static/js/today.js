@@ -5,7 +5,6 @@
   const current = () => document.activeElement?.closest?.("[data-row]");
   const openMenu = () => page()?.querySelector("details[open]");
   let place = 0;
-  let lastPrefix = 0;
 
   const stand = (index) => {
     const all = rows();
@@ -34,36 +33,20 @@
     reasons[(next + reasons.length) % reasons.length].focus();
   };
 
-  const closeMenu = (menu) => {
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  };
-
   const steps = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
 
   document.addEventListener("keydown", (event) => {
     if (!page() || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (document.documentElement.dataset.keys === "off" || document.querySelector("dialog[open]")) return;
+    if (event.target.closest("input, textarea, select, [contenteditable], .rail, .bar")) return;
     const menu = openMenu();
-    if (menu && event.key === "Escape") {
-      event.preventDefault();
-      closeMenu(menu);
-      return;
-    }
-    if (event.target.closest("input, textarea, select, dialog, [role=dialog], [contenteditable]")) return;
-    if (event.key === "g") lastPrefix = event.timeStamp;
-    else if (event.timeStamp - lastPrefix < 1200) lastPrefix = 0; // the second key of "g t" belongs to the shell
-    else if (event.key in steps) {
+    if (event.key in steps) {
       event.preventDefault();
       if (menu) walkMenu(menu, steps[event.key]);
       else walk(steps[event.key]);
     } else if (!menu && "ardcu".includes(event.key) && event.key.length === 1 && press(event.key)) {
       event.preventDefault();
     }
-  });
-
-  document.addEventListener("click", (event) => {
-    const menu = openMenu();
-    if (menu && !menu.contains(event.target)) menu.open = false;
   });
 
   // The lists come anew every minute, unless somebody is choosing or writing just then.
