@@ -1,10 +1,15 @@
 """Whether we are alive, and what we say when something is wrong."""
 
+from django.contrib import messages
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
+
+from crm import playbook
+from leads.access import marketer_page, signed_in
+from leads.shape import PublishError
 
 # Doors for machines: their errors are JSON, not pages.
 MACHINE_DOORS = ("/api/", "/v1/", "/hooks/")
@@ -29,6 +34,19 @@ def healthz(request: HttpRequest) -> JsonResponse:
         body = {"code": "database_away", "message": "The database does not answer."}
         return JsonResponse(body, status=503, headers={"Retry-After": "5"})
     return JsonResponse({"status": "ok"})
+
+
+@require_POST
+@marketer_page
+def apply_playbook(request: HttpRequest) -> HttpResponse:
+    """Apply and publish the shipped playbook, its campaigns paused; the first step of a fresh install."""
+    try:
+        playbook.apply_shipped(active=False, by_user=signed_in(request))
+    except (playbook.DraftEditedError, PublishError) as error:
+        messages.error(request, f"Nothing was changed. {error}")
+    else:
+        messages.success(request, "The playbook is applied and live. Its campaigns are paused until you resume them.")
+    return redirect("leads:board")
 
 
 def answer_error(request: HttpRequest, status: int) -> HttpResponse:
