@@ -1,9 +1,9 @@
-"""Addresses that stand in mails, so they are short and stay for ever; and the local mailbox."""
+"""The pages for marketers; addresses that stand in mails, so they are short and stay for ever; and the local mailbox."""
 
 from django.conf import settings
 from django.urls import URLPattern, path
 
-from campaigns import lead_views, list_views, views
+from campaigns import lead_views, list_views, pages, views, writing
 
 app_name = "campaigns"
 
@@ -14,6 +14,15 @@ def mailbox_patterns(email_url: str) -> list[URLPattern]:
 
 
 urlpatterns = [
+    path("campaigns/", pages.campaign_list, name="list"),
+    path("campaigns/<str:key>/", pages.campaign_page, name="campaign"),
+    path("campaigns/<str:key>/publish/", pages.publish, name="publish"),
+    path("campaigns/<str:key>/discard/", pages.discard, name="discard"),
+    path("campaigns/<str:key>/pause/", pages.pause, name="pause"),
+    path("campaigns/<str:key>/resume/", pages.resume, name="resume"),
+    path("campaigns/<str:key>/steps/<str:step>/", writing.step_page, name="step"),
+    path("campaigns/<str:key>/steps/<str:step>/preview/", writing.preview, name="preview"),
+    path("campaigns/<str:key>/steps/<str:step>/test/", writing.send_test, name="test"),
     path("c/<str:token>", views.click, name="click"),
     path("u/<str:token>", views.unsubscribe, name="unsubscribe"),
     path("confirm/<str:token>/", views.confirm, name="confirm"),

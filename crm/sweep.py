@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from campaigns import schedule, sending
 from campaigns.models import Enrollment, Message
-from leads import bell, intake, notifications, scoring
-from leads.models import Delivery, FoldState, Notification
+from leads import bell, csv_import, intake, notifications, scoring
+from leads.models import CsvImport, Delivery, FoldState, Notification
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Queue:
 
 QUEUES = [
     Queue(lambda now: Delivery.objects.due(now).unclaimed(), "leads.tasks.drain_inbox"),
+    Queue(lambda now: CsvImport.objects.due(now).unclaimed(), csv_import.TASK),
     Queue(lambda now: FoldState.objects.due(now).unclaimed(), "leads.tasks.apply_due_scores"),
     Queue(lambda now: Enrollment.objects.due(now).unclaimed(), "campaigns.tasks.advance"),
     Queue(lambda now: Message.objects.due(now).unclaimed(), "campaigns.tasks.send"),
@@ -31,6 +32,8 @@ QUEUES = [
 ]
 BODY_KEPT = timedelta(days=7)
 RECEIPT_KEPT = timedelta(days=90)
+# A file that was uploaded and never imported.
+UPLOAD_KEPT = timedelta(days=1)
 
 
 def ring_for_due_work() -> None:
@@ -48,6 +51,7 @@ def run_everything_due() -> None:
     now = timezone.now()
     sending.reap(now)
     intake.drain_all()
+    csv_import.record_all_due()
     scoring.apply_all_due()
     schedule.fire_schedules(now)
     while schedule.advance_due(now) or sending.send_due(now):
@@ -56,8 +60,9 @@ def run_everything_due() -> None:
 
 
 def keep_house() -> None:
-    """Empty raw bodies 7 days after they were processed; delete receipts after 90."""
+    """Empty raw bodies 7 days after they were processed; delete receipts after 90, and files nobody imported after one."""
     now = timezone.now()
     processed = Delivery.objects.filter(state=Delivery.State.PROCESSED)
     processed.filter(processed_at__lt=now - BODY_KEPT).exclude(body=b"").update(body=b"")
     processed.filter(processed_at__lt=now - RECEIPT_KEPT).delete()
+    CsvImport.objects.abandoned(now - UPLOAD_KEPT).delete()
