@@ -232,6 +232,20 @@ def deliver(email: EmailMessage, *, before_data: Hook) -> None:
         raise Unclear(None, str(error)) from error
 
 
+def deliver_alone(email: EmailMessage) -> None:
+    """Send one mail on a connection of its own, which is closed again. Raises a Failure, see above."""
+    backend = mailers.default
+    try:
+        if isinstance(backend, SMTPBackend):
+            backend.deliver(email, before_data=lambda: None)
+        else:
+            backend.send_messages([email])
+    except OSError as error:
+        raise Unclear(None, str(error)) from error
+    finally:
+        backend.close()
+
+
 def backend_of_thread() -> BaseEmailBackend:
     """The backend of this thread, made once in each process for the settings as they are."""
     config = (os.getpid(), repr(settings.MAILERS["default"]))

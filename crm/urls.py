@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from crm import palette, views
+from crm import dry_run, palette, views
 
 urlpatterns = [
     path("", include("leads.urls")),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("go/", palette.go, name="go"),
     path("playbook/apply/", views.apply_playbook, name="apply-playbook"),
     path("healthz", views.healthz, name="healthz"),
+    path("campaigns/<str:key>/dry-run/", dry_run.dry_run, name="dry-run"),
     path("", include("campaigns.urls")),
     path("", include("campaigns.api_urls")),
     path("", include("leads.api_urls")),  # the last one: it answers everything else below /api/ and /v1/ with 404 as JSON
