@@ -67,6 +67,7 @@ def hand_over(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any
     Called again with the same transitions it changes nothing. The number of statements does not depend on how many there are.
     """
     take_back(transitions)
+    close_finished(transitions, now=now)
     handoffs = entries(transitions)
     if not handoffs:
         return
@@ -81,12 +82,26 @@ def hand_over(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any
 
 
 def take_back(transitions: Iterable[Transition]) -> None:
-    """Where a move by hand was undone: its task goes, and what was not told yet is not told."""
-    undone = [transition.undoes_id for transition in transitions if transition.undoes_id]
-    if undone:
-        tasks = Task.objects.filter(transition__in=undone, touched_at=None)
-        Notification.objects.filter(lead__tasks__in=tasks, state=Notification.State.PENDING).delete()
-        tasks.delete()
+    """Where a move by hand was undone: the task it brought goes, what was not told yet is not told; a task it closed is open again."""
+    undone = [transition.undoes for transition in transitions if transition.undoes]
+    if not undone:
+        return
+    tasks = Task.objects.filter(transition__in=undone, touched_at=None)
+    Notification.objects.filter(lead__tasks__in=tasks, state=Notification.State.PENDING).delete()
+    tasks.delete()
+    closed = Q()
+    for move in undone:
+        closed |= Q(lead=move.lead_id, done_at=move.recorded_at)
+    Task.objects.filter(closed, kind=Task.Kind.HANDOFF).update(done_at=None, rejected_for=None)
+
+
+def close_finished(transitions: Iterable[Transition], *, now: datetime) -> None:
+    """Close the handoffs of leads that are won or lost, unless a colleague who joined is still with sales."""
+    moved = [transition.lead_id for transition in transitions if transition.to_stage_id != STAGE]
+    if moved:
+        finished = Lead.objects.filter(pk__in=moved).exclude(stage__kind=Stage.Kind.OPEN)
+        open_tasks = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, lead__in=finished)
+        open_tasks.exclude(colleagues__stage__key=STAGE).update(done_at=now)
 
 
 def entries(transitions: Iterable[Transition]) -> list[Handoff]:

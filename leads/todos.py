@@ -64,8 +64,8 @@ def reject(task: Task, *, by_user: User, reason: Reason | None, note: str = "") 
         transition = move_by_hand(lead, goes_back_to(locked, reason), by_user=by_user, reason=reason, note=note)
         Lead.objects.filter(pk=lead.pk).update(former_owner=lead.owner_id or by_user.pk, owner=None)
         # The same time on the move and on the task says that they belong together.
-        touch(lead, transition.at)
-        Task.objects.filter(pk=locked.pk).update(done_at=transition.at, rejected_for=reason)
+        touch(lead, transition.recorded_at)
+        Task.objects.filter(pk=locked.pk).update(done_at=transition.recorded_at, rejected_for=reason)
         pass_on(locked)
     return transition
 
@@ -168,7 +168,7 @@ def pass_on(task: Task) -> None:
 
 def take_lead_back(task: Task, *, by_user: User) -> bool:
     """Undo the move of a rejected lead, and the task its colleagues got meanwhile; whether there was one."""
-    moves = Transition.objects.filter(lead=task.lead_id, from_stage__key=STAGE, actor=by_user, at=task.done_at or timezone.now())
+    moves = Transition.objects.filter(lead=task.lead_id, from_stage__key=STAGE, actor=by_user, recorded_at=task.done_at or timezone.now())
     move = moves.first() if task.kind == Task.Kind.HANDOFF else None
     if move is None:
         return False

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from leads.gates import move_by_hand, undo_move
 from leads.handoff import TITLE, hand_over
 from leads.models import Lead, Notification, Stage, Task, User, Workspace
 from tests.factories import make_company, make_entry, make_event, make_lead, make_rep, make_transition, make_version
@@ -380,3 +381,28 @@ def test_the_number_of_statements_does_not_grow(settings):
 
     assert statements(15) == few
     assert Task.objects.count() == 32
+
+
+@pytest.mark.parametrize("end", ["won", "lost"])
+def test_a_lead_that_is_won_or_lost_needs_no_answer_any_more(end):
+    rep = make_rep()
+    lead = make_lead(owner=rep)
+    enter(lead)
+
+    move = move_by_hand(lead, Stage.objects.get(key=end), by_user=rep)
+    closed = Task.objects.get().done_at
+    undo_move(move, by_user=rep)
+
+    assert closed == MONDAY
+    assert Task.objects.get().done_at is None
+
+
+def test_the_task_stays_while_a_colleague_who_joined_it_is_with_sales():
+    rep, company = make_rep(), make_company()
+    first, second = make_lead(company=company), make_lead(company=company)
+    enter(first)
+    enter(second)
+
+    move_by_hand(first, Stage.objects.get(key="won"), by_user=rep)
+
+    assert Task.objects.get().done_at is None

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from leads.gates import move_by_hand
+from leads.gates import move_by_hand, undo_move
 from leads.handoff import hand_over
 from leads.models import Delivery, Lead, Reason, Stage, Task, User
 from leads.todos import TooLate, accept, claim, finish, reject, take_back
@@ -192,13 +192,22 @@ def test_what_was_accepted_is_in_my_hands_and_says_where_the_lead_went(client, r
     [task] = hand(make_lead(name="Ada", owner=rep))
     accept(task, by_user=rep)
     waiting = see(client)
-    move_by_hand(fresh(task.lead), Stage.objects.get(key="won"), by_user=rep)
+    move_by_hand(fresh(task.lead), Stage.objects.get(key="mql"), by_user=rep)
 
     page = see(client)
 
     assert "accepted" in part(waiting, "hand")
     assert part(waiting, "answer") == ""
-    assert "Closed won" in part(page, "hand")
+    assert "Marketing qualified" in part(page, "hand")
+
+
+def test_a_move_back_by_undo_elsewhere_opens_a_rejected_task_again(rep, reasons):
+    [task] = hand(make_lead(owner=rep))
+    move = reject(task, by_user=rep, reason=reasons[0])
+
+    undo_move(move, by_user=rep)
+
+    assert (fresh(task).done_at, fresh(task).rejected_for) == (None, None)
 
 
 def test_merged_leads_are_left_out(client, rep):
@@ -371,12 +380,12 @@ def test_without_any_reasons_none_is_asked(client, rep):
 
 def test_a_lead_that_moved_on_is_not_rejected(client, rep, reasons):
     [task] = hand(make_lead(name="Ada", owner=rep))
-    move_by_hand(fresh(task.lead), Stage.objects.get(key="won"), by_user=rep)
+    move_by_hand(fresh(task.lead), Stage.objects.get(key="mql"), by_user=rep)
 
     answer = client.post(f"/tasks/{task.pk}/reject/", {"reason": "too-early"}, follow=True)
 
-    assert b"Ada is in Closed won now." in answer.content
-    assert fresh(task.lead).stage_id == "won"
+    assert b"Ada is in Marketing qualified now." in answer.content
+    assert fresh(task.lead).stage_id == "mql"
 
 
 def test_colleagues_of_a_rejected_lead_stay_with_sales(client, rep, reasons):
