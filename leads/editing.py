@@ -1,16 +1,14 @@
-"""What colleagues say about a lead: facts become events, as everything that scores does; owner, company and value are columns."""
+"""What colleagues say about a lead: facts become events, as everything that scores does. Who owns it: leads/lead_owners.py."""
 
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
-from leads import lead_owners, search
+from leads import search
 from leads.companies import business_domain
 from leads.intake import record_now
-from leads.models import Company, Lead, Notification, User
-from leads.notifications import notification, tell
+from leads.models import Company, Lead, User
 
 EDITED, CREATED = "LEAD_EDITED", "LEAD_CREATED"
 # Facts that the person's own events tell as well: the last word counts.
@@ -57,7 +55,9 @@ def company_facts(company: Company | None, former: Company | None) -> dict[str, 
     if company is None or not is_unmistakable(company):
         return facts
     named = {"name": company.name, "domain": company.domain, "id": company.external_id}
-    return facts | company.traits | {key: value for key, value in named.items() if value}
+    facts.update(company.traits)
+    facts.update({key: value for key, value in named.items() if value})
+    return facts
 
 
 def is_unmistakable(company: Company) -> bool:
@@ -82,17 +82,6 @@ def edit_value(lead: Lead, value: Decimal | None, currency: str, *, by_user: Use
 def money(value: Decimal | None, currency: str) -> str:
     """An amount as text, "" for none."""
     return "" if value is None else f"{value.normalize():,f} {currency}".strip()
-
-
-def change_owner(lead: Lead, owner: User | None, *, by_user: User) -> None:
-    """Hand a lead to a colleague, or to nobody; its open handoff goes with it, and the new owner is told."""
-    now = timezone.now()
-    with transaction.atomic():
-        if not lead_owners.give([lead.pk], owner, by_user=by_user) or owner is None or owner == by_user:
-            return
-        title, body = f"{lead} is yours now", f"{by_user} handed the lead to you."
-        about = f"owner:{lead.pk}:{now.timestamp():.3f}"
-        tell([notification(Notification.Channel.IN_APP, about=about, title=title, body=body, lead=lead, user=owner, now=now)])
 
 
 def create_lead(*, email: str, traits: dict[str, Any], owner: User | None, by_user: User) -> Lead:

@@ -11,7 +11,8 @@ from django.utils.safestring import SafeString
 
 from leads.editing import TRAITS
 from leads.messages import Refused, checked_email
-from leads.models import Activity, Company, Consent, Identity, Lead, Task, Topic, User
+from leads.models import Activity, Company, Consent, Identity, Lead, Topic, User
+from leads.scoring import TRAIT_COLUMNS
 from leads.zones import validate_timezone
 
 # The facts of a lead in the order of the page, each with its label and help.
@@ -71,8 +72,8 @@ class FactForm(forms.Form):
 
     def build_text(self, label: str) -> forms.Field:
         """A column of text, as long as the column is."""
-        column = Lead._meta.get_field(self.fact)
-        return forms.CharField(label=label, required=False, max_length=column.max_length, initial=getattr(self.lead, self.fact))
+        longest = TRAIT_COLUMNS[self.fact]
+        return forms.CharField(label=label, required=False, max_length=longest, initial=getattr(self.lead, self.fact))
 
     def build_email(self, label: str) -> forms.Field:
         """An address; once there is one it can be changed, not removed."""
@@ -252,8 +253,3 @@ class LeadForm(forms.Form):
         said = {name: self.cleaned_data[name] for name in TRAITS if name != "email" and self.cleaned_data.get(name)}
         company = self.cleaned_data["company"]
         return said | ({"company": {"name": company}} if company else {})
-
-
-def is_done_by(task: Task, user: User) -> bool:
-    """Whether this colleague may say that the task is done."""
-    return task.owner_id in {None, user.pk}

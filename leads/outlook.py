@@ -51,7 +51,7 @@ def look_ahead(lead: Lead, version: ScoringVersion | None, stages: Sequence[Stag
     if version is None or not lead.is_known or lead.excluded or not lead.stage.is_open:
         return Outlook([])
     infos = [engine.StageInfo(stage.key, stage.position, stage.kind) for stage in stages]
-    state = replace(State.from_json(row.state) if row else engine.start(infos), stage=lead.stage_id)
+    state = replace(State.from_json(row.state) if row else engine.start(infos), stage=lead.stage.key)
     found = engine.what_is_missing(
         state, scoring.compiled(version.pk), stages=infos, now=scoring.to_micros(now), evidence_points=settings.EVIDENCE_POINTS
     )

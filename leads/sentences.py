@@ -98,7 +98,8 @@ def tell_identified(properties: dict[str, Any], traits: dict[str, Any]) -> Sente
 
 def tell_grouped(properties: dict[str, Any], traits: dict[str, Any]) -> Sentence:
     """Joined an account."""
-    company = traits.get("company") if isinstance(traits.get("company"), dict) else {}
+    said = traits.get("company")
+    company = said if isinstance(said, dict) else {}
     return Sentence(f"Belongs to {text(company.get('name')) or text(company.get('id')) or 'an account'}")
 
 

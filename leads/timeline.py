@@ -126,8 +126,8 @@ def entry_of_event(event: Event, times: int) -> Entry:
     """An event as a line."""
     said = tell(event)
     again = ordinal(times) if event.type not in {"LEAD_EDITED", "LEAD_CREATED"} else ""
-    tags = ("probably a mail scanner, not counted",) if event.verdict else ()
-    tags += ("imported",) if event.historical else ()
+    remarks = {"probably a mail scanner, not counted": bool(event.verdict), "imported": event.historical}
+    tags = tuple(remark for remark, holds in remarks.items() if holds)
     sentence = f"{said.text}, {again}" if again else said.text
     origin = f"{event_words(event.type)}, from {event.source}"
     return Entry(event.at, "events", event.pk, event_icon(event.type), sentence, said.detail, tags, origin=origin)

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from leads import editing, todos
+from leads import editing, lead_owners, todos
 from leads.access import rep_page, signed_in
 from leads.activities import add_task, log_activity
 from leads.consents import say_by_hand
@@ -34,7 +34,7 @@ def fact(request: HttpRequest, uid: UUID, name: str) -> HttpResponse:
     if not form.is_valid():
         return answer_form(request, lead, name, form)
     save_fact(lead, name, form.cleaned_data, signed_in(request))
-    context = {"lead": get_lead(uid), "fact": name, "label": FACTS[name][0], "saved": True}
+    context = {"fact": name, "label": FACTS[name][0], "saved": True}
     return changed(request, lead, "fact", f"{FACTS[name][0]} saved.", **context)
 
 
@@ -58,7 +58,7 @@ def answer_form(request: HttpRequest, lead: Lead, name: str, form: FactForm) -> 
 def save_fact(lead: Lead, name: str, data: dict[str, Any], user: User) -> None:
     """Write one fact the way it is kept."""
     if name == "owner":
-        editing.change_owner(lead, data["owner"], by_user=user)
+        lead_owners.give([lead.pk], data["owner"], by_user=user)
     elif name == "value":
         value: Decimal | None = data["value"]
         editing.edit_value(lead, value, data["currency"], by_user=user)
@@ -80,7 +80,8 @@ def saved(company: Company | None) -> Company | None:
 def company_options(request: HttpRequest) -> HttpResponse:
     """Companies whose name or domain begins with what was typed, for the list below the field."""
     said = request.GET.get("company", "").strip()[:100]
-    found = Company.objects.filter(Q(name__istartswith=said) | Q(domain__istartswith=said)).order_by("name", "pk") if said else []
+    matches = Q(name__istartswith=said) | Q(domain__istartswith=said)
+    found = Company.objects.filter(matches).order_by("name", "pk") if said else Company.objects.none()
     return render(request, f"{PAGE}#options", {"companies": found[:PROPOSED]})
 
 
@@ -89,7 +90,7 @@ def company_options(request: HttpRequest) -> HttpResponse:
 def assign_to_me(request: HttpRequest, uid: UUID) -> HttpResponse:
     """Become the owner."""
     lead = get_lead(uid)
-    editing.change_owner(lead, signed_in(request), by_user=signed_in(request))
+    lead_owners.give([lead.pk], signed_in(request), by_user=signed_in(request))
     return changed(request, lead, "head", f"{lead} is yours.")
 
 
