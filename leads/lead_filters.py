@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
-from django.db.models import Case, F, IntegerField, Q, Subquery, Value, When
+from django.db.models import Case, CharField, F, IntegerField, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Concat, Lower, NullIf, Trim
 from django.http import QueryDict
 
@@ -124,10 +124,11 @@ def chips(filters: LeadFilter, *, stages: list[Stage], owners: list[User], sourc
 def with_order(leads: LeadQuerySet, sort: str) -> LeadQuerySet:
     """Annotated with `blank` (1 for those that have nothing to sort by; they come last either way) and `by`."""
     name = sort.removeprefix("-")
-    named = Coalesce(NullIf(Trim("name"), Value("")), NullIf("email", Value("")), NullIf("unconfirmed_email", Value("")))
+    addresses = (NullIf(Lower(column), Value("")) for column in ("email", "unconfirmed_email"))
+    named = Coalesce(NullIf(Trim("name"), Value("")), *addresses, Value(""), output_field=CharField())
     full_name = Trim(Concat("owner__first_name", Value(" "), "owner__last_name"))
     by: dict[str, Any] = {
-        "name": Lower(Coalesce(named, Value(""))),
+        "name": Lower(named),
         "company": Lower(Coalesce("company__name", Value(""))),
         "stage": F("stage__position"),
         "score": F("score"),
