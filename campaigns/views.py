@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.contrib.admin.views.decorators import staff_member_required
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -21,6 +20,7 @@ from campaigns.markup import BadLink, check_url
 from campaigns.tokens import Purpose
 from campaigns.tracking import find_link, find_message, record_click, topic_of
 from campaigns.tracking import unsubscribe as say_no
+from leads.access import marketer_page
 from leads.intake import confirm_email
 
 log = structlog.get_logger(__name__)
@@ -90,8 +90,8 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @require_safe
-@staff_member_required(login_url="login")  # type: ignore[untyped-decorator]
 @csp_override(MAILBOX_CSP)
+@marketer_page
 def mailbox(request: HttpRequest) -> HttpResponse:
     """List the mails kept on this machine, and show one."""
     folder = Path(settings.MAILBOX_DIR)

@@ -45,10 +45,10 @@ RAIL = (
 )
 ELSEWHERE = (
     Place("New lead", "leads:new", "user-plus", aliases="add create"),
-    Place("Import leads", "leads:import", "upload", aliases="csv upload"),
+    Place("Import leads", "leads:import-upload", "upload", aliases="csv upload"),
     Place("Notifications", "leads:notifications", "bell", aliases="bell news"),
     Place("Profile", "leads:profile", "user-round", aliases="password theme dark light time zone away absence name"),
-    Place("API reference", "leads:api-docs", "book-open", aliases="docs openapi"),
+    Place("API reference", "api:docs", "book-open", aliases="docs openapi"),
 )
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 
-from leads.admin.kinds import HistoryAdmin, PartlyEditedAdmin
+from leads.admin.kinds import AdminsOnly, HistoryAdmin, PartlyEditedAdmin
 from leads.models import (
     BUILT_IN,
     Delivery,
@@ -22,7 +22,7 @@ Rows = QuerySet[Any]
 
 
 @admin.register(Source)
-class SourceAdmin(PartlyEditedAdmin):
+class SourceAdmin(AdminsOnly, PartlyEditedAdmin):
     """Keys of products and sites. A key is shown once, by `manage.py source add`; only its first letters are kept readable."""
 
     list_display = ("name", "scope", "key_prefix", "show_state", "last_seen_at", "created_at")

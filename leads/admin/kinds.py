@@ -26,6 +26,11 @@ def is_editor(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_active and request.user.is_staff and request.user.is_editor
 
 
+def is_admin(request: HttpRequest) -> bool:
+    """Whether keys are open to whoever asks: Admin and superusers."""
+    return is_editor(request) and isinstance(request.user, User) and request.user.is_admin
+
+
 class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
     """Reads the small notations when a row is saved, so that a typo is told beside its field and not at publishing."""
 
@@ -78,6 +83,22 @@ class EditorsOnly:
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Whether rows can be deleted."""
         return is_editor(request)
+
+
+class AdminsOnly:
+    """Opens a page to Admin and superusers; Marketing has no keys. Stands before the kind of the page."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Whether it is listed."""
+        return is_admin(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Whether it can be read."""
+        return is_admin(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Whether rows can be changed."""
+        return is_admin(request)
 
 
 class NeverChanged(EditorsOnly):

@@ -22,6 +22,11 @@ Rows = QuerySet[Any]
 admin.site.unregister(Group)
 
 
+def may_touch(request: HttpRequest, obj: Any) -> bool:
+    """Whether this colleague is not above whoever asks: a new password for a superuser would be a way to become one."""
+    return not (isinstance(obj, User) and obj.is_superuser) or (isinstance(request.user, User) and request.user.is_superuser)
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     """Colleagues. The group Sales owns leads, Marketing edits rules and campaigns, Admin both."""
@@ -31,7 +36,20 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "away_until")
     list_filter = ("groups", "is_active", "is_staff")
-    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), ("At work", {"fields": ("timezone", "away_until")}))
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), ("At work", {"fields": ("timezone", "away_until", "theme")}))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Who isn't a superuser makes none, and hands out rights by group only."""
+        is_superuser = isinstance(request.user, User) and request.user.is_superuser
+        return () if is_superuser else ("is_superuser", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers are changed by superusers."""
+        return super().has_change_permission(request, obj) and may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers are deleted by superusers."""
+        return super().has_delete_permission(request, obj) and may_touch(request, obj)
 
 
 @admin.register(Group)

@@ -27,7 +27,11 @@
   palette.addEventListener("keydown", (event) => {
     const all = hits();
     const at = all.indexOf(document.activeElement);
-    if (event.key === "ArrowDown" && all.length) {
+    if (event.key === "Escape") {
+      event.preventDefault(); // else the first Esc would only empty the field
+      input.blur();
+      palette.close();
+    } else if (event.key === "ArrowDown" && all.length) {
       event.preventDefault();
       all[(at + 1) % all.length].focus();
     } else if (event.key === "ArrowUp" && at >= 0) {
