@@ -154,12 +154,17 @@ def of_owner(leads: LeadQuerySet, owner: str, user: User) -> LeadQuerySet:
 
 def in_order(leads: LeadQuerySet, *, now: datetime) -> LeadQuerySet:
     """With `due` (when the SLA runs out) and `gained` (points of the last seven days), by which the board is ordered."""
-    clocks = Task.objects.filter(lead=OuterRef("pk"), kind=Task.Kind.HANDOFF, done_at=None, touched_at=None)
+    clocks = running_tasks().filter(lead=OuterRef("pk"), lead__stage__kind=Stage.Kind.OPEN)
     week = ScoreEntry.objects.filter(lead=OuterRef("pk"), at__gt=now - WEEK).order_by().values("lead")
     return leads.annotate(
-        due=Coalesce(Subquery(clocks.exclude(due_at=None).order_by("due_at").values("due_at")[:1]), Value(NEVER, DateTimeField())),
+        due=Coalesce(Subquery(clocks.order_by("due_at").values("due_at")[:1]), Value(NEVER, DateTimeField())),
         gained=Coalesce(Subquery(week.annotate(sum=Sum("points")).values("sum")), 0),
     ).order_by(*ORDER)
+
+
+def running_tasks() -> models.QuerySet[Task]:
+    """Handoffs nobody has touched yet, with a deadline."""
+    return Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, touched_at=None).exclude(due_at=None)
 
 
 # --- columns
@@ -291,9 +296,9 @@ def draw_line(values: Sequence[int]) -> str:
 def running_clocks(leads: Iterable[Lead], *, now: datetime) -> dict[int, sla.Clock]:
     """The SLA clocks of these leads that still run."""
     zone = Subquery(Workspace.objects.filter(pk=1).values("timezone"))
-    running = Task.objects.filter(lead__in=[lead.pk for lead in leads], kind=Task.Kind.HANDOFF, done_at=None, touched_at=None)
+    running = running_tasks().filter(lead__in=[lead.pk for lead in leads], lead__stage__kind=Stage.Kind.OPEN)
     clocks = {}
-    for task in running.exclude(due_at=None).select_related("owner").annotate(zone=Coalesce(zone, Value("UTC"))).order_by("-due_at"):
+    for task in running.select_related("owner").annotate(zone=Coalesce(zone, Value("UTC"))).order_by("-due_at"):
         if clock := sla.clock_of(task, now, zone=task.zone):
             clocks[task.lead_id] = clock
     return clocks

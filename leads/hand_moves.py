@@ -27,6 +27,12 @@ class Outcome:
     moves: list[Transition] = field(default_factory=list)
 
     @property
+    def text(self) -> str:
+        """All of it in a few sentences."""
+        missing = [f"Not met yet: {'; '.join(self.missing)}."] if self.missing else []
+        return " ".join([*self.said, *self.refused, *missing])
+
+    @property
     def undo(self) -> str:
         """The moves that can be taken back, as the form names them."""
         return ",".join(str(move.pk) for move in self.moves)

@@ -1,5 +1,6 @@
 """The board: who is on it and where, what cards and columns say, how it refreshes, and moves by hand."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -58,6 +59,11 @@ def make_task(lead, *, hours, **fields):
 def post(client, address, htmx=True, **values):
     headers = {"HX-Request": "true"} if htmx else {}
     return client.post(address, values, headers=headers)
+
+
+def told(answer):
+    """What the toast of an answer says."""
+    return json.loads(answer.headers["HX-Trigger"])["toast"]
 
 
 def seen(lead):
@@ -244,7 +250,7 @@ def test_the_head_tells_the_average_time_in_the_stage(client, rep):
     make_lead(stage_id="mql", stage_since=now - timedelta(days=6), currency="EUR")
 
     assert round(column_of(client, "mql").age / timedelta(days=1), 2) == 4
-    assert "4 d on average" in client.get("/").content.decode()
+    assert "On average 4 d in this stage" in client.get("/").content.decode()
 
 
 def test_an_empty_column_says_how_leads_get_there(client, rep):
@@ -422,12 +428,11 @@ def test_a_card_is_moved_and_the_answer_is_the_board_with_undo(client, rep):
     answer = post(client, "/board/move/", lead=seen(lead), stage="sql")
 
     lead.refresh_from_db()
-    text = answer.content.decode()
+    toast = told(answer)
     assert (lead.stage_id, lead.owner) == ("sql", rep)
-    assert "Ada is now in Sales qualified." in text
-    assert "Not met yet: score at least 80 (0)" in text
-    assert "Undo" in text
-    assert 'id="board"' in text
+    assert "Ada is now in Sales qualified. Not met yet: score at least 80 (0)" in toast["text"]
+    assert toast["undo"] == f"/board/undo/?moves={lead.transitions.last().pk}"
+    assert 'id="board"' in answer.content.decode()
 
 
 def test_undo_puts_the_card_back(client, rep):
@@ -439,7 +444,7 @@ def test_undo_puts_the_card_back(client, rep):
 
     lead.refresh_from_db()
     assert lead.stage_id == "mql"
-    assert "Ada is back in Marketing qualified." in answer.content.decode()
+    assert told(answer)["text"] == "Ada is back in Marketing qualified."
     assert lead.transitions.get(seq=2).undoes == move
 
 
@@ -448,7 +453,8 @@ def test_undoing_a_move_of_somebody_else_is_refused_in_words(client, rep):
 
     answer = post(client, "/board/undo/", moves=str(move.pk))
 
-    assert "Only your own last move can be taken back" in answer.content.decode()
+    assert "Only your own last move can be taken back" in told(answer)["text"]
+    assert told(answer)["level"] == "error"
     assert Transition.objects.count() == 1
 
 
@@ -461,8 +467,8 @@ def test_several_cards_move_together_and_come_back_together(client, rep):
     back = post(client, "/board/undo/", moves=moves)
 
     assert (there, Lead.objects.filter(stage="mql").count()) == (3, 3)
-    assert "3 leads are now in Sales qualified." in answer.content.decode()
-    assert "3 leads are back where they were." in back.content.decode()
+    assert told(answer)["text"] == "3 leads are now in Sales qualified."
+    assert told(back)["text"] == "3 leads are back where they were."
 
 
 def test_losing_needs_a_reason_and_says_so_with_the_form(client, rep):
@@ -505,11 +511,9 @@ def test_whoever_comes_second_is_told_what_happened(client, rep):
     answer = post(client, "/board/move/", lead=stale, stage="sql")
 
     lead.refresh_from_db()
-    text = answer.content.decode()
     assert lead.stage_id == "won"
-    assert "Not moved: Max Quick moved Ada to Closed won just now." in text
-    assert 'id="column-won"' in text.split(f"lead-{lead.pk}")[0]
-    assert "Undo" not in text
+    assert told(answer) == {"text": "Not moved: Max Quick moved Ada to Closed won just now.", "undo": "", "level": "error"}
+    assert 'id="board"' in answer.content.decode()
 
 
 def test_moving_to_where_it_is_already_changes_nothing(client, rep):
@@ -517,7 +521,7 @@ def test_moving_to_where_it_is_already_changes_nothing(client, rep):
 
     answer = post(client, "/board/move/", lead=seen(lead), stage="sql")
 
-    assert "Ada is in Sales qualified already." in answer.content.decode()
+    assert told(answer)["text"] == "Ada is in Sales qualified already."
     assert not Transition.objects.exists()
 
 
@@ -531,7 +535,7 @@ def test_the_move_works_as_a_plain_form_and_keeps_the_filters(client, rep):
     assert "Move Ada" in form.content.decode()
     assert (answer.status_code, answer.url) == (302, "/?owner=me&score=40")
     assert "Ada is now in Sales qualified." in page
-    assert '<button class="btn btn-quiet">Undo</button>' in page
+    assert '<button class="toast-undo">Undo</button>' in page
 
 
 @pytest.mark.parametrize("values", [{}, {"stage": "sql"}, {"lead": "x.y", "stage": "sql"}, {"lead": "x", "stage": "nowhere"}])
@@ -545,10 +549,10 @@ def test_names_are_shown_as_text_never_as_markup(client, rep):
 
     board = client.get("/").content
     answer = post(client, "/board/move/", lead=seen(lead), stage="sql", htmx=False)
-    told = client.get(answer.url).content
+    after = client.get(answer.url).content
 
-    assert b"<script>alert" not in board + told
-    assert b"&lt;script&gt;alert(1)&lt;/script&gt; is now in" in told
+    assert b"<script>alert" not in board + after
+    assert b"&lt;script&gt;alert(1)&lt;/script&gt; is now in" in after
 
 
 # --- saved views

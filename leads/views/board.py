@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import Q
@@ -13,6 +14,7 @@ from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from leads import board as on_board
 from leads.access import rep_page, signed_in
@@ -20,9 +22,10 @@ from leads.arrivals import describe_arrivals
 from leads.forms import BoardFilter, BoardMoveForm, BoardPlace, BoardUndoForm, SavedViewForm
 from leads.hand_moves import Outcome, move_all, undo_all
 from leads.models import Event, Lead, SavedView, ScoringVersion, Source, Stage, Transition, User
+from leads.toasts import with_toast
 
 PAGE = "leads/board.html"
-NAMED_OWNERS = {"ours": "Mine and nobody's", "me": "Mine", "nobody": "Unassigned", "all": "Everybody's"}
+NAMED_OWNERS = {"ours": "Mine and unassigned", "me": "Mine", "nobody": "Unassigned", "all": "Everybody's"}
 
 
 @never_cache
@@ -82,11 +85,15 @@ def move(request: HttpRequest) -> HttpResponse:
 @rep_page
 def undo(request: HttpRequest) -> HttpResponse:
     """Take back what was moved by mistake."""
-    form = BoardUndoForm(request.POST)
+    form = BoardUndoForm(request.POST if request.POST.get("moves") else request.GET)
     if not form.is_valid():
         return tell(request, Outcome(refused=["Not undone: the move is not known."]), view="")
     moves = Transition.objects.filter(pk__in=form.pks()).select_related("lead", "from_stage", "to_stage").order_by("lead_id")
-    return tell(request, undo_all(moves, by_user=signed_in(request)), view=form.cleaned_data["view"])
+    outcome = undo_all(moves, by_user=signed_in(request))
+    if request.htmx:  # type: ignore[attr-defined]
+        answer = trigger_client_event(HttpResponse(status=204), "refresh-board")
+        return with_toast(answer, outcome.text, is_error=not outcome.said)
+    return tell(request, outcome, view=form.cleaned_data["view"])
 
 
 @require_POST
@@ -187,9 +194,12 @@ def make_chips(filters: BoardFilter, *, owners: list[User], sources: list[Source
 
 def tell(request: HttpRequest, outcome: Outcome, *, view: str) -> HttpResponse:
     """Answer a change: the board as it is now with a toast, or back to the board with a message."""
-    context = {"outcome": outcome, "view": view}
+    query = BoardFilter(QueryDict(view)).query()
     if request.htmx:  # type: ignore[attr-defined]
-        return render(request, f"{PAGE}#answer", live_context(request, BoardFilter(QueryDict(view))) | context)
+        address = f"{reverse('leads:board-undo')}?{urlencode({'moves': outcome.undo})}" if outcome.undo else ""
+        answer = render(request, f"{PAGE}#live", live_context(request, BoardFilter(QueryDict(view))))
+        return with_toast(answer, outcome.text, undo=address, is_error=not outcome.said)
+    told = render_to_string(f"{PAGE}#told", {"outcome": outcome, "view": query}, request)
     level = messages.SUCCESS if outcome.said else messages.ERROR
-    messages.add_message(request, level, mark_safe(render_to_string(f"{PAGE}#told", context, request)))  # noqa: S308 (escaped by the template)
-    return redirect(f"{reverse('leads:board')}?{BoardFilter(QueryDict(view)).query()}")
+    messages.add_message(request, level, mark_safe(told))  # noqa: S308 (escaped by the template)
+    return redirect(f"{reverse('leads:board')}?{query}")

@@ -56,7 +56,7 @@
     const board = $("#board");
     const ids = (root) => all("[data-stage], [data-cards]", root).map((part) => part.id || "cards").join();
     const focused = document.activeElement?.closest?.("[data-card]");
-    const what = document.activeElement?.matches?.("[data-menu]") ? "[data-menu]" : ".card-link";
+    const what = document.activeElement?.matches?.(".card-more") ? ".card-more" : ".card-link";
     const place = focused && { id: focused.id, list: focused.parentElement, index: [...focused.parentElement.children].indexOf(focused) };
     if (!ids(board) || ids(board) !== ids(fresh)) {
       const node = document.importNode(fresh, true);
@@ -83,33 +83,17 @@
     if (card && !card.contains(document.activeElement)) $(what, card)?.focus({ preventScroll: true });
   }
 
-  function showToast(toast) {
-    $("#toasts").append(toast);
-    htmx.process(toast);
-    const go = () => (toast.matches(":hover, :focus-within") ? setTimeout(go, 2000) : toast.remove());
-    setTimeout(go, 12000);
-  }
-
-  function say(text) {
-    const toast = document.createElement("div");
-    toast.className = "toast-line is-error";
-    toast.textContent = text;
-    showToast(toast);
-  }
-
   function take(text) {
     const answer = new DOMParser().parseFromString(text, "text/html");
     const fresh = $("#board", answer);
-    if (!fresh) return;
-    patch(fresh);
-    all(".toast-line", answer).forEach((toast) => showToast(document.importNode(toast, true)));
+    if (fresh) patch(fresh);
   }
 
   const isRefresh = (event) => event.detail.elt === live || event.detail.requestConfig?.elt === live;
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.target?.id !== "board") return;
     const long = all("[data-cards]").map((list) => [list.closest("[data-stage]").dataset.stage, all("[data-card]", list).length]);
-    event.detail.parameters.shown = long.filter(([, count]) => count > 50).map((pair) => pair.join(":")).join();
+    event.detail.parameters.shown = long.filter(([, count]) => count > 50).map(([stage, count]) => `${stage}:${Math.ceil(count / 50) * 50}`).join();
   });
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (isRefresh(event) && (document.hidden || busy())) event.preventDefault();
@@ -120,7 +104,7 @@
     event.detail.shouldSwap = false;
     live.firstElementChild.hidden = true;
     if (xhr.status === 422) ask(xhr.responseText);
-    else if (xhr.status >= 400) settle(isRefresh(event) ? "" : "Not moved: the server could not do it. Reload the page and try again.");
+    else if (xhr.status >= 400) settle();
     else if (xhr.status !== 204 && !(isRefresh(event) && busy())) {
       if (dialog.open) dialog.close();
       take(xhr.responseText);
@@ -128,12 +112,11 @@
   });
   document.addEventListener("htmx:sendError", (event) => {
     if (isRefresh(event)) live.firstElementChild.hidden = false;
-    else settle("Not moved: no connection. Nothing was changed.");
+    else settle();
   });
 
-  function settle(text) {
+  function settle() {
     all(".is-moving").forEach((card) => card.classList.remove("is-moving"));
-    if (text) say(text);
   }
 
   // --- moving
@@ -156,24 +139,21 @@
   }
 
   function ask(html) {
-    settle("");
+    settle();
     dialog.innerHTML = html; // our own form, asked for by us
     htmx.process(dialog);
     if (!dialog.open) dialog.showModal();
     ($(".is-invalid, [name=reason]", dialog) || $("select, input:not([type=hidden])", dialog))?.focus();
   }
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog || event.target.closest("[data-close]")) {
-      event.preventDefault();
-      dialog.close();
-    }
+    if (event.target.closest("[data-close]")) event.preventDefault(); // the shell closes it; the link is for pages without scripts
   });
 
   // --- drag: a mouse lifts a card by moving, a finger by resting on it
 
   document.addEventListener("pointerdown", (event) => {
     const card = event.target.closest("[data-card]");
-    if (!card || event.button || !event.isPrimary || event.target.closest("[data-menu]")) return;
+    if (!card || event.button || !event.isPrimary || event.target.closest(".card-more")) return;
     drag = { card, x: event.clientX, y: event.clientY, byTouch: event.pointerType !== "mouse" };
     if (drag.byTouch) drag.timer = setTimeout(lift, 350);
   });
@@ -191,7 +171,7 @@
     document.addEventListener("click", stop, { capture: true, once: true });
     setTimeout(() => document.removeEventListener("click", stop, true), 0);
     if (over) move(partyOf(card), over.dataset.stage);
-    else if (byTouch && !moved) openMenu(card);
+    else if (byTouch && !moved) setTimeout(() => openMenu(card)); // after the browser has closed what this touch was beside
   });
   document.addEventListener("pointercancel", () => drop());
   document.addEventListener("dragstart", (event) => event.target.closest("[data-card]") && event.preventDefault());
@@ -259,7 +239,7 @@
   function openMenu(card, at, first = "[role=menuitem]") {
     held = card;
     const party = partyOf(card);
-    const company = $("[data-menu]", card).dataset.company;
+    const company = $(".card-more", card).dataset.company;
     const here = card.closest("[data-stage]")?.dataset.stage;
     $(".menu-name", menu).textContent = party.length > 1 ? `${party.length} leads` : $("[data-name]", card).textContent;
     $("[data-act=open]", menu).href = $(".card-link", card).href;
@@ -308,7 +288,7 @@
     if (!drag?.byTouch) openMenu(card, event.clientX ? { x: event.clientX, y: event.clientY } : undefined);
   });
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-menu]");
+    const button = event.target.closest(".card-more");
     if (!button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const box = button.getBoundingClientRect();
@@ -388,6 +368,7 @@
         entries.forEach(({ target, isIntersecting }) => {
           const tab = document.getElementById(`tab-${target.dataset.stage}`);
           tab?.classList.toggle("is-here", isIntersecting);
+          if (tab && isIntersecting) tab.parentElement.scrollLeft = tab.offsetLeft - 12;
         }),
       { root: board, threshold: 0.6 },
     );
@@ -400,16 +381,18 @@
       event.preventDefault();
       $(tab.getAttribute("href")).scrollIntoView({ inline: "start", block: "nearest" });
     }
-    all("details.pop[open]").forEach((pop) => pop.contains(event.target) || (pop.open = false));
-  });
-  document.addEventListener("keydown", (event) => {
-    const pop = event.key === "Escape" && event.target.closest("details.pop[open]");
-    if (!pop) return;
-    pop.open = false;
-    $("summary", pop).focus();
   });
 
+  // On a phone begin with the first column that shows cards.
+  function skipFolded() {
+    const board = $(".board");
+    if (board && !location.hash && $(".column", board).matches(".is-folded")) {
+      if (matchMedia("(max-width: 767.98px)").matches) board.scrollLeft = all(".column", board)[1]?.offsetLeft || 0;
+    }
+  }
+
   document.documentElement.classList.add("has-board-js");
+  skipFolded();
   remember(document);
   watchTabs();
 })();
