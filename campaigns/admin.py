@@ -1,5 +1,6 @@
 """The admin of campaigns: the drafts marketers edit, and the receipts of everything that was sent or not."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -8,8 +9,9 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import action
+from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
 from campaigns.documents import CapDoc, ReentryDoc, TriggerDoc, WindowDoc
@@ -20,6 +22,7 @@ from leads.conditions import Place
 from leads.shape import PublishError
 
 Rows = QuerySet[Any]
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class StepForm(CheckedForm):
@@ -30,14 +33,24 @@ class StepForm(CheckedForm):
 
 
 class StepInline(DraftInline):
-    """The steps, in the order they are dragged into."""
+    """The steps on one line each, in the order they are dragged into. Their words have a form of their own."""
 
     model = Step
     form = StepForm
+    collapsible = True
     ordering_field = "position"
     hide_ordering_field = True
     # The handle is drawn in the first field's cell, so the hidden one comes last.
-    fields = ("key", "kind", "after", "when", "not_after", "subject", "body", "text", "position")
+    fields = ("words", "key", "kind", "after", "when", "not_after", "position")
+    readonly_fields = ("words",)
+
+    @display(description="What it says")  # type: ignore[untyped-decorator]
+    def words(self, step: Step) -> str:
+        """Its words on one line, and the way to where they are written."""
+        if step.pk is None:
+            return "Save first; then write it on the campaign's page."
+        address = reverse("campaigns:step", args=[step.campaign.key, step.key])
+        return format_html('{} <a class="text-primary-600 dark:text-primary-500" href="{}">Write and preview</a>', step.summary, address)
 
 
 class VersionInline(HistoryInline):
@@ -45,6 +58,12 @@ class VersionInline(HistoryInline):
 
     model = CampaignVersion
     fields = ("number", "published_by", "published_at")
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError for a key that could not be published."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no key; write letters, digits, - and _, for example API_DEEP_DIVE_SEQUENCE")
 
 
 class CampaignForm(CheckedForm):
@@ -57,6 +76,7 @@ class CampaignForm(CheckedForm):
         data = super().clean()
         for name, shape in (("trigger", TriggerDoc), ("window", WindowDoc), ("cap", CapDoc)):
             self.check(name, lambda value, shape=shape: msgspec.convert(value, shape))
+        self.check("key", check_key)
         if data.get("reentry") not in ("once", "always"):
             self.check("reentry", lambda value: msgspec.convert(value, ReentryDoc))
         return data
@@ -83,6 +103,17 @@ class CampaignAdmin(DraftAdmin):
     readonly_fields = ("status", "live", "edited_by", "edited_at")
     actions = ("publish", "pause", "resume")
     actions_detail = ("publish_this",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> tuple[str, ...]:
+        """The key stays: runs, conditions and addresses name it."""
+        return (*self.readonly_fields, "key") if obj else self.readonly_fields
+
+    def page_after(self, request: HttpRequest, obj: Model | None) -> str:
+        """A new campaign leads to its own page, a deleted one to the list."""
+        page = super().page_after(request, obj)
+        if not page:
+            return ""
+        return reverse("campaigns:campaign", args=[obj.key]) if isinstance(obj, Campaign) else reverse("campaigns:list")
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Only drafts: what was published has runs and receipts that must stay; archive it by playbook."""

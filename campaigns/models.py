@@ -108,6 +108,18 @@ class Step(Draft):
     def __str__(self) -> str:
         return self.key
 
+    @property
+    def summary(self) -> str:
+        """The step on one line."""
+        if self.kind == self.Kind.MESSAGE:
+            return f"Mail “{self.subject}”" if self.subject else "Mail without a subject yet"
+        start = "Tell the owner" if self.kind == self.Kind.NOTIFY else "End the run"
+        return f"{start}: {self.text}" if self.text else start
+
+    def get_inline_title(self) -> str:
+        """What the admin shows for it in the list of steps."""
+        return f"{self.key}: {f'{self.after} later, ' if self.after else ''}{self.summary}"
+
 
 class CampaignVersion(models.Model):
     """One published form of a campaign, immutable: runs end on the version they started on."""

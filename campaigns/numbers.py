@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import CharField, Count, Exists, Min, OuterRef, Q, QuerySet, Value
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Replace
 
@@ -110,9 +110,11 @@ def count_message(numbers: Numbers, state: str, reason: str, count: int, first: 
 
 def clicked(messages: QuerySet[Message]) -> QuerySet[Message]:
     """Those of these messages in which a person clicked a link; mail scanners aside."""
-    uid = Replace(Cast(OuterRef("uid"), CharField()), Value("-"), Value(""))
+    # The event names the mail with hyphens, SQLite keeps it without them.
+    uid = Replace(Cast(OuterRef("uid"), TextField()), Value("-"), Value(""), output_field=TextField())
     events = Event.objects.filter(lead=OuterRef("lead"), type="EMAIL_CLICKED").exclude(verdict=Event.Verdict.SUSPECT)
-    by_people = events.annotate(mail=Replace(KeyTextTransform("message", "properties"), Value("-"), Value(""))).filter(mail=uid)
+    mail = Replace(KeyTextTransform("message", "properties"), Value("-"), Value(""), output_field=TextField())
+    by_people = events.annotate(mail=mail).filter(mail=uid)
     return messages.filter(Exists(Click.objects.filter(message=OuterRef("pk"))), Exists(by_people)).order_by()
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from campaigns import drafts, numbers
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Step
 from campaigns.numbers import Numbers
 from campaigns.pausing import pause as pause_campaign
 from campaigns.pausing import waiting_mails
@@ -29,6 +30,7 @@ from leads.scoring_draft import stage_names
 from leads.shape import PublishError
 
 QUESTIONS = ("review", "discard", "pause", "resume")
+STEPS = Prefetch("steps", Step.objects.select_related("edited_by"))
 ICONS = {"message": "mail", "notify": "bell", "exit": "flag"}
 
 
@@ -101,7 +103,7 @@ def admin_form(address: str, *args: Any, back: str) -> str:
 @marketer_page
 def campaign_list(request: HttpRequest) -> HttpResponse:
     """Every campaign with its health; archived ones folded at the foot."""
-    campaigns = Campaign.objects.select_related("topic", "live", "edited_by").prefetch_related("steps__edited_by")
+    campaigns = Campaign.objects.select_related("topic", "live", "edited_by").prefetch_related(STEPS)
     health, stages, topics = numbers.of_campaigns(timezone.now()), stage_names(), topic_names()
     rows = []
     for campaign in campaigns:
@@ -122,7 +124,7 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
 
 def find(key: str) -> Campaign:
     """The campaign of that key, with what its page needs."""
-    rows = Campaign.objects.select_related("topic", "live__published_by", "edited_by").prefetch_related("steps__edited_by")
+    rows = Campaign.objects.select_related("topic", "live__published_by", "edited_by").prefetch_related(STEPS)
     return get_object_or_404(rows, key=key)
 
 
@@ -151,7 +153,7 @@ def answer(request: HttpRequest, campaign: Campaign, *, asks: str, problem: str 
         "goal_at_start": of_step.get("", Numbers()).goal,
         "waiting_mails": waiting_mails(campaign) if asks in {"pause", "resume"} else 0,
         "receipts": receipts(campaign, request.GET, held=whole.held, unsent=whole.unsent),
-        "slots": campaign.slots.order_by("-at")[:5] if document.get("trigger", {}).get("schedule") else [],
+        "slots": campaign.slots.order_by("-at")[:5] if "schedule" in document.get("trigger", {}) else [],
         "edit": admin_form("change", campaign.pk, back=reverse("campaigns:campaign", args=[campaign.key])),
     }
     return render(request, "campaigns/campaign.html", context, status=status)

@@ -19,7 +19,6 @@ from campaigns import specimen
 from campaigns.drafts import save_content
 from campaigns.models import Campaign, Step
 from campaigns.rendering import TemplateProblem, check_template
-from campaigns.sentences import step_summary
 from campaigns.transport import Failure
 from leads.access import marketer_page, signed_in
 from leads.models import Lead
@@ -109,7 +108,7 @@ def render_form(request: HttpRequest, step: Step, form: ContentForm, *, status: 
         "step": step,
         "campaign": step.campaign,
         "form": form,
-        "summary": step_summary({step.kind: {"subject": step.subject, "text": step.text, "why": step.text}}),
+        "summary": step.summary,
         "leads": leads,
         "lead": asked,
         "is_mail": step.kind == Step.Kind.MESSAGE,
