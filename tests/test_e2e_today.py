@@ -150,7 +150,7 @@ def test_without_javascript(browser_page, day):
 
     page.locator("summary", has_text="Reject Ada Lovelace").click()
     page.get_by_role("button", name="Interested but too early").locator("visible=true").click()
-    page.get_by_role("button", name="Undo: Ready for a demo: Ada Lovelace").click()
+    page.get_by_role("button", name="Undo Ready for a demo: Ada Lovelace").click()
     page.get_by_role("button", name="Accept Ada Lovelace").click()
 
     assert page.get_by_text("Ada Lovelace is yours.").count() == 1
