@@ -16,7 +16,11 @@ Json = dict[str, Any]
 
 API_VERSION = "1"
 REF = "#/components/schemas/{name}"
-SCOPES = {"write": "A server key or a browser key", "read": "A read key", "same": "The key that sent it", "none": "No key"}
+SCOPES = {
+    "write": "Needs a server key or a browser key",
+    "read": "Needs a read key",
+    "same": "Needs the key that sent it",
+}
 PEOPLE: dict[type, list[str]] = {
     sent.Event: ["userId", "email", "anonymousId"],
     **{kind: ["userId", "anonymousId"] for kind in KINDS.values()},

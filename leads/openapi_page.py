@@ -98,11 +98,11 @@ def section(document: Json, host: str, path: str, method: str, operation: Json) 
 
 
 def resolve(document: Json, schema: Json) -> Json:
-    """The schema itself, for a pointer; the first one of several that are not null."""
+    """The schema itself, for a pointer; of several the first that is neither null nor a list."""
     if "$ref" in schema:
         return resolve(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if "properties" not in schema and "anyOf" in schema:
-        return resolve(document, next(each for each in schema["anyOf"] if each.get("type") != "null"))
+        return resolve(document, next(each for each in schema["anyOf"] if each.get("type") not in {"null", "array"}))
     return schema
 
 

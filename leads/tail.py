@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Q, QuerySet, Sum, Window
+from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Window
 from django.db.models.functions import RowNumber
 
 from leads.ledger import rule_names
-from leads.models import BUILT_IN, Delivery, Event, ScoreEntry, ScoringVersion, Source
+from leads.models import Delivery, Event, ScoreEntry, ScoringVersion, Source
 from leads.models.claims import MAX_CLAIMS
 from leads.scoring import live_model
 from leads.type_uses import Use, uses_by_type
@@ -202,9 +202,10 @@ def types_seen(source: Source) -> list[TypeRow]:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """A source with its last day. `state` is revoked, failing, waiting, quiet or receiving."""
+    """A source with its last day. `state` is revoked, failing, built-in, waiting, quiet or receiving."""
 
     source: Source
+    last_at: datetime | None
     events: int
     failed: int
     rejected: int
@@ -214,25 +215,27 @@ class SourceRow:
 def source_rows(now: datetime) -> list[SourceRow]:
     """Every source: the live ones by name, then the built-in one, then the revoked."""
     day, failed = last_day(now), dict(failures())
+    newest = Delivery.objects.filter(source=OuterRef("pk")).order_by("-pk").values("received_at")[:1]
     rows = []
-    for source in Source.objects.order_by("name"):
+    for source in Source.objects.annotate(delivered_at=Subquery(newest)).order_by("name"):
         events, rejected = day.get(source.pk, (0, 0))
+        last_at = max((at for at in (source.last_seen_at, source.delivered_at) if at), default=None)
         count = failed.get(source.pk, 0)
-        rows.append(SourceRow(source, events, count, rejected, standing(source, failed=count, now=now)))
+        rows.append(SourceRow(source, last_at, events, count, rejected, standing(source, last_at, failed=count, now=now)))
     return sorted(rows, key=lambda row: (row.source.revoked_at is not None, row.source.is_built_in))
 
 
-def standing(source: Source, *, failed: int, now: datetime) -> str:
+def standing(source: Source, last_at: datetime | None, *, failed: int, now: datetime) -> str:
     """How a source is doing, in one word."""
     if source.revoked_at:
         return "revoked"
     if failed:
         return "failing"
-    if source.name == BUILT_IN:
+    if source.is_built_in:
         return "built-in"
-    if source.last_seen_at is None:
+    if last_at is None:
         return "waiting"
-    return "quiet" if source.last_seen_at < now - QUIET_AFTER else "receiving"
+    return "quiet" if last_at < now - QUIET_AFTER else "receiving"
 
 
 def last_day(now: datetime) -> dict[int, tuple[int, int]]:
