@@ -24,7 +24,8 @@ from leads.views.lead import get_lead, may_forget
 
 PAGE = "campaigns/lead_campaigns.html"
 # As many runs as the panel shows.
-SHOWN = 20
+SHOWN = 12
+READ = 100
 
 
 class StartForm(forms.Form):
@@ -34,7 +35,7 @@ class StartForm(forms.Form):
         Campaign.objects.filter(status=Campaign.Status.ACTIVE).exclude(live=None).order_by("name"),
         to_field_name="key",
         empty_label="Choose a campaign",
-        widget=forms.Select(attrs={"class": "form-select"}),
+        widget=forms.Select(attrs={"class": "form-select", "data-key": "e", "aria-keyshortcuts": "e", "title": "Start a campaign (e)"}),
         error_messages={"required": "Choose a campaign.", "invalid_choice": "This campaign does not run any more."},
     )
 
@@ -62,13 +63,23 @@ class ForgetForm(forms.Form):
 
 def render_panel(request: HttpRequest, lead: Lead, *, form: StartForm | None = None, said: str = "", status: int = 200) -> HttpResponse:
     """The lead's runs, newest first, with what can be done; a page of its own without htmx."""
-    rows = lead.enrollments.select_related("campaign", "version").order_by("-pk")
-    runs = sorted(rows[:SHOWN], key=lambda run: run.state != Enrollment.State.ACTIVE)
-    context = {"lead": lead, "runs": runs, "start_form": form or StartForm(), "said": said}
+    context = {"lead": lead, "runs": runs_of(lead), "start_form": form or StartForm(), "said": said}
     if not request.htmx:  # type: ignore[attr-defined]
         return render(request, PAGE, context, status=status)
     panel = render(request, f"{PAGE}#panel", context, status=status)
     return trigger_client_event(panel, "lead-changed", {"part": "campaigns"}) if form is None and said else panel
+
+
+def runs_of(lead: Lead) -> list[tuple[Enrollment, int]]:
+    """The running ones, then the newest others; of entries refused for the same reason only the newest, with their number."""
+    rows = lead.enrollments.select_related("campaign", "version").order_by("-pk")[:READ]
+    found: dict[tuple[object, ...], tuple[Enrollment, int]] = {}
+    for run in sorted(rows, key=lambda run: run.state != Enrollment.State.ACTIVE):
+        is_refused = run.state == Enrollment.State.REFUSED
+        same = (run.campaign_id, run.reason) if is_refused else (run.pk,)
+        newest, times = found.get(same, (run, 0))
+        found[same] = (newest, times + 1)
+    return list(found.values())[:SHOWN]
 
 
 def answer(request: HttpRequest, lead: Lead, said: str, *, failed: bool = False) -> HttpResponse:

@@ -66,10 +66,11 @@ def look_ahead(lead: Lead, version: ScoringVersion | None, stages: Sequence[Stag
 
 
 def in_words(check: Check) -> Check:
-    """A check without the notation of machines; "1/3 in 7 days" reads "1 of 3 in 7 days"."""
-    return Check(
-        condition_words(check.text), check.ok, check.current.replace("/", " of ", 1) if check.current[:1].isdigit() else check.current
-    )
+    """A check without the notation of machines: "1/3 in 7 days" reads "1 of 3 in 7 days", "0/1" reads "not yet"."""
+    current = check.current.replace("/", " of ", 1) if check.current[:1].isdigit() else check.current
+    if check.current in {"0/1", "1/1"}:
+        current = "" if check.ok else "not yet"
+    return Check(condition_words(check.text), check.ok, current)
 
 
 def held_since(lead: Lead, state: State) -> Held | None:

@@ -112,7 +112,13 @@ def past_events(lead: Lead, cursor: Cursor | None, now: datetime) -> list[Entry]
     rows = list(cut(lead.events.select_related("source"), "events", "at", cursor, now, PAGE + 1 + LOOK_BACK))
     shown = rows[: PAGE + 1]
     whole = len(rows) <= PAGE + LOOK_BACK  # or else the oldest week seen may be cut off
-    return [entry_of_event(event, times_within_a_week(event, rows[n:], whole=whole)) for n, event in enumerate(shown)]
+    counted: set[tuple[str, str]] = set()
+    entries = []
+    for n, event in enumerate(shown):
+        newest = kind_of(event) not in counted  # said once on a page, at the newest
+        counted.add(kind_of(event))
+        entries.append(entry_of_event(event, times_within_a_week(event, rows[n:], whole=whole) if newest else 0))
+    return entries
 
 
 def times_within_a_week(event: Event, older: Sequence[Event], *, whole: bool) -> int:
@@ -199,7 +205,8 @@ def done_tasks(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Ent
 
 def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: datetime) -> list[Entry]:
     """What is planned, the latest on top: steps of running campaigns, mails on their way, open tasks with a due date."""
-    from_tasks = [Entry(task.due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for task in tasks if task.due_at]
+    later = [(task.due_at, task) for task in tasks if task.due_at and task.due_at >= now]  # the overdue stand among the tasks, in red
+    from_tasks = [Entry(due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for due_at, task in later]
     entries = from_tasks if show in ("", "tasks") else []
     if show in ("", "mails"):
         entries += planned_mails(lead, now=now)

@@ -35,6 +35,7 @@ ICONS = [
     ("API_", "terminal"),
     ("IDENTIFIED", "key-round"),
     ("GROUPED", "building-2"),
+    ("LEAD_", "pencil"),
 ]
 ABBREVIATIONS = {"api": "API", "sdk": "SDK", "sso": "SSO", "url": "URL", "mql": "MQL", "sql": "SQL", "csv": "CSV"}
 HEAT_STEPS = (20, 40, 60, 80)
