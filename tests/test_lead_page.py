@@ -740,6 +740,19 @@ def test_without_javascript_the_campaigns_are_a_page(client, lead):
     assert "Not entered: what started it is too long ago" in page
 
 
+def test_entries_refused_for_the_same_reason_are_one_line(client, lead):
+    campaign = make_campaign(name="API deep dive")
+    for _ in range(5):
+        make_enrollment(campaign=campaign, lead=lead, state="refused", reason="too_old")
+    make_enrollment(campaign=campaign, lead=lead)
+
+    page = client.get(f"/leads/{lead.uid}/campaigns/", **HTMX).content.decode()
+
+    assert page.count('class="run"') == 2
+    assert "Not entered 5×: what started it is too long ago" in page
+    assert page.index("Running") < page.index("Not entered")
+
+
 # --- new and gone ---------------------------------------------------------------------------------
 
 
