@@ -78,7 +78,7 @@ def build_agenda(user: User, *, now: datetime) -> Agenda:
     mine = list(urgent_first(tasks_of(user))[: SHOWN + 1])
     nobodys = list(urgent_first(open_tasks().filter(owner=None))[:SHOWN])
     tonight = end_of_day(now, ZoneInfo(user.timezone or workspace))
-    items = [Item(task, clock_of(task, now, zone=workspace), is_overdue=task.due_at is not None and task.due_at < now) for task in mine]
+    items = [Item(task, clock_of(task, now, zone=workspace), is_overdue=is_overdue(task, now=now)) for task in mine]
     unassigned = [Item(task, clock_of(task, now, zone=workspace)) for task in nobodys]
     answers = [item for item in items if item.can_be_answered]
     others = [item for item in items if not item.can_be_answered]
@@ -117,6 +117,11 @@ def just_done(user: User, *, now: datetime) -> QuerySet[Task]:
     """What the colleague closed a moment ago and can still take back, the last first."""
     recent = Task.objects.filter(owner=user, done_at__gte=now - UNDO_FOR)
     return recent.select_related("lead", "rejected_for").order_by("-done_at", "-pk")[:5]
+
+
+def is_overdue(task: Task, *, now: datetime) -> bool:
+    """Whether the task should have been done by now, by more than a minute."""
+    return task.due_at is not None and now - task.due_at >= timedelta(minutes=1)
 
 
 def end_of_day(now: datetime, zone: ZoneInfo) -> datetime:
