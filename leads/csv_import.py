@@ -8,6 +8,7 @@ again brings the same message ids, so it changes nothing.
 import json
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import batched, islice
@@ -157,6 +158,15 @@ def go_on(csv_import: CsvImport) -> None:
     """Free an import whose workers died too often, and let them try again."""
     CsvImport.objects.stuck().filter(pk=csv_import.pk, state=CsvImport.State.RUNNING).update(**CsvImport.released())
     ring(TASK)
+
+
+def blank_in_files(blank: Callable[[str], str]) -> None:
+    """Blank somebody who is being forgotten in the files that were not imported to their end; their rows will be left out."""
+    for csv_import in CsvImport.objects.exclude(text="").select_for_update(no_key=True).order_by("pk"):
+        text = blank(csv_import.text)
+        if text != csv_import.text:
+            csv_import.text = text
+            csv_import.save(update_fields=["text"])
 
 
 # --- the work ------------------------------------------------------------------------------------

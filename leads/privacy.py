@@ -14,7 +14,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast, Now
 from django.utils import timezone
 
-from leads import consents, intake, parsing, scoring
+from leads import consents, csv_import, intake, parsing, scoring
 from leads.bell import ring
 from leads.messages import Refused
 from leads.models import Consent, ContactPoint, Delivery, Event, Identity, Lead, normalize_email
@@ -102,6 +102,7 @@ def forget(email: str, *, suppress_unknown: bool = False) -> Forgotten:
         done.bodies_emptied = empty_bodies(traces, leads)
         done.mentions = blank_mentions(traces, leads)
         blank_receipts(traces)
+        csv_import.blank_in_files(traces.without_addresses)
         blank_log(traces, leads.values())
         for lead in leads.values():
             lead_forgotten.send(sender=None, lead=lead)

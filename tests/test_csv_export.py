@@ -14,7 +14,23 @@ from tests.factories import make_company, make_lead, make_rep
 pytestmark = pytest.mark.django_db
 
 DANGEROUS = re.compile(r"^\s*[=+\-@\t\r\n\x00＝＋－＠]")
-EVIL = ['=HYPERLINK("http://x","y")', "+1", "-5", "@x", "\t=1", "\r=1", "\n=1", "\x00=1", "＝1", "＋1", "－1", "＠x", "  =1", "\u00a0=1", "\ufeff=1"]
+EVIL = [
+    '=HYPERLINK("http://x","y")',
+    "+1",
+    "-5",
+    "@x",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "\x00=1",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠x",
+    "  =1",
+    "\u00a0=1",
+    "\ufeff=1",
+]
 HARMLESS = ["Ada", "", "a=b", "O'Neil", "49 30 12", "x-y", "été"]
 
 

@@ -18,6 +18,7 @@ from leads import csv_import as importing
 from leads import intake
 from leads.csv_reading import MAX_BYTES, Unreadable, data_rows, open_file
 from leads.models import Company, Consent, ContactPoint, CsvImport, Delivery, Event, Lead, Notification, Topic, User
+from leads.privacy import forget
 from leads.tasks import record_imports
 from tests.factories import make_consent, make_contact_point, make_lead, make_rep, make_version
 from tests.test_pages import count_queries
@@ -380,7 +381,9 @@ def test_a_change_of_the_mapping_is_checked_by_htmx(client, rep):
     csv_import = upload(client, "contact,name\nada@example.com,Ada\n")
 
     answer = client.post(
-        f"/leads/import/{csv_import.uid}/", mapping_of(csv_import, **{"field-0": "email", "action": "check"}), headers={"HX-Request": "true"}
+        f"/leads/import/{csv_import.uid}/",
+        mapping_of(csv_import, **{"field-0": "email", "action": "check"}),
+        headers={"HX-Request": "true"},
     )
 
     assert answer.status_code == 200
@@ -481,6 +484,19 @@ def test_somebody_who_was_forgotten_does_not_come_back_by_file(client, rep):
 
     assert "forgotten" in told_before[0]["message"]
     assert "forgotten" in errors(csv_import)[2]
+    assert list(Lead.objects.values_list("email", flat=True)) == ["bob@example.com"]
+
+
+def test_forgetting_somebody_blanks_them_in_files_that_wait(client, rep):
+    make_lead(email="ada@example.com")
+    csv_import = upload(client, "email,name\nADA@example.com,Ada\nbob@example.com,Bob\n")
+
+    forget("ada@example.com")
+    csv_import.refresh_from_db()
+    start(client, csv_import)
+    record_imports()
+
+    assert "ada@example.com" not in csv_import.text.lower()
     assert list(Lead.objects.values_list("email", flat=True)) == ["bob@example.com"]
 
 

@@ -93,7 +93,9 @@ def test_unreadable_filters_are_ignored(client, rep):
 def test_every_head_sorts_both_ways_and_what_is_missing_comes_last(client, rep, sort):
     now = timezone.now()
     zoe = make_rep(first_name="Zoe", last_name="Zorn")
-    make_lead(name="bea", company=make_company(name="beta"), stage_id="mql", engagement=20, owner=rep, last_event_at=now - timedelta(hours=2))
+    make_lead(
+        name="bea", company=make_company(name="beta"), stage_id="mql", engagement=20, owner=rep, last_event_at=now - timedelta(hours=2)
+    )
     make_lead(name="Ann", company=make_company(name="Alpha"), engagement=10, last_event_at=now - timedelta(days=2), owner=rep)
     make_lead(name="Cid", company=make_company(name="Gamma"), stage_id="sql", engagement=30, owner=zoe, last_event_at=now)
     make_lead(name="none")
@@ -118,7 +120,13 @@ def test_pages_by_key_show_everybody_once_and_lead_back(client, rep, sort, monke
     companies = [make_company(name=name) for name in ("Alpha", "beta")]
     for n in range(14):
         company = companies[n % 2] if n % 3 else None
-        make_lead(name=f"L{n % 5}", company=company, engagement=n % 3, owner=rep if n % 4 else None, last_event_at=timezone.now() if n % 2 else None)
+        make_lead(
+            name=f"L{n % 5}",
+            company=company,
+            engagement=n % 3,
+            owner=rep if n % 4 else None,
+            last_event_at=timezone.now() if n % 2 else None,
+        )
     whole = list(Lead.objects.values_list("pk", flat=True))
     seen, query, forth = [], f"sort={sort}", []
     while True:
@@ -321,7 +329,9 @@ def test_changes_are_posted_by_colleagues_and_lead_back_to_the_list_only(client,
     lead = make_lead()
     stranger = Client()
 
-    answer = client.post(address, {"lead": chosen(lead), "stage": "mql", "owner": "me", "moves": "1", "view": "//evil.example/?sort=name&x=1"})
+    answer = client.post(
+        address, {"lead": chosen(lead), "stage": "mql", "owner": "me", "moves": "1", "view": "//evil.example/?sort=name&x=1"}
+    )
 
     assert client.get(address).status_code == 405
     assert stranger.post(address, {}).url.startswith("/login/")
