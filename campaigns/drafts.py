@@ -10,7 +10,7 @@ from django.utils import timezone
 from campaigns.documents import CampaignDoc
 from campaigns.models import Campaign, CampaignVersion, Step
 from campaigns.publishing import draft_document, draft_problems, publish_campaign, replace_campaign
-from campaigns.sentences import ASPECTS, DEFAULTS, aspect_sentence, step_kind, step_sentence, step_summary
+from campaigns.sentences import ASPECTS, DEFAULTS, aspect_sentence, step_sentence
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
 from leads.model_words import Stages
 from leads.models import Topic, User
@@ -50,13 +50,8 @@ def units(document: Document, stages: Stages, topics: Topics) -> list[Unit]:
         for aspect, title in ASPECTS.items()
     ]
     for step in document.get("steps", []):
-        found.append(Unit(f"step-{step['key']}", step_title(step), step, step_sentence(step, stages)))
+        found.append(Unit(f"step-{step['key']}", f"Step {step['key']}", step, step_sentence(step, stages)))
     return found
-
-
-def step_title(step: Mapping[str, Any]) -> str:
-    """What a step is called among the changes."""
-    return f"Step {step['key']}" if step_kind(step) != "message" else f"Step {step['key']} ({step_summary(step)})"
 
 
 def authors(campaign: Campaign, steps: list[Step]) -> dict[str, Author]:
@@ -78,8 +73,15 @@ def problems_of(document: Document) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for problem in problems:
         anchor, word = place_of(problem.path, document)
-        found.setdefault(anchor, []).append(f"{word}: {problem.message}" if word else problem.message)
+        found.setdefault(anchor, []).append(told(word, problem.message))
     return found
+
+
+def told(word: str, message: str) -> str:
+    """A problem with the field it concerns."""
+    if word and message.startswith("''"):
+        return f"The {word} is empty; write one"
+    return f"{word}: {message}" if word else message
 
 
 def place_of(path: Path, document: Document) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from campaigns.pausing import pause as pause_campaign
 from campaigns.pausing import waiting_mails
 from campaigns.publishing import draft_document
 from campaigns.receipts import receipts, told
-from campaigns.sentences import ASPECTS, aspect_sentence, guard_sentence, step_kind, step_summary, wait_sentence
+from campaigns.sentences import ASPECTS, DEFAULTS, aspect_sentence, guard_sentence, step_kind, step_summary, wait_sentence
 from leads.access import marketer_page, signed_in
 from leads.changes import Change, DraftMoved, DraftState
 from leads.draft_forms import SeenForm
@@ -30,6 +30,7 @@ from leads.scoring_draft import stage_names
 from leads.shape import PublishError
 
 QUESTIONS = ("review", "discard", "pause", "resume")
+ALWAYS_SHOWN = {"class", "trigger", "reentry", "exit_on_stage"}
 STEPS = Prefetch("steps", Step.objects.select_related("edited_by"))
 ICONS = {"message": "mail", "notify": "bell", "exit": "flag"}
 
@@ -164,7 +165,8 @@ def aspects(document: drafts.Document, state: DraftState, stages: Any, topics: A
     for aspect, title in ASPECTS.items():
         change = state.change_of(aspect) if state.is_live else None
         sentence = aspect_sentence(aspect, document, stages, topics)
-        if aspect != "name" and (document.get(aspect) or change or aspect in {"trigger", "reentry", "exit_on_stage"}):
+        says_something = document.get(aspect, DEFAULTS.get(aspect)) != DEFAULTS.get(aspect) or aspect in ALWAYS_SHOWN
+        if aspect != "name" and (says_something or change):
             yield {"key": aspect, "title": title, "sentence": sentence or "none", "change": change, "problems": state.problems.get(aspect)}
 
 

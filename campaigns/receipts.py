@@ -15,6 +15,17 @@ from leads.models import Lead
 from leads.sentences import why_words
 
 ROWS = 25
+# How sending ended, beside what leads.sentences knows.
+MORE = {
+    "template": "the text could not be filled in",
+    "bounce": "the address does not exist",
+    "refused": "the mail server said no",
+    "gave_up": "the mail server could not be reached",
+    "back_off": "another try after an error",
+    "window": "outside the sending hours",
+    "cap": "had enough mail for now",
+    "window: never open": "the sending hours never come",
+}
 KINDS = {"held": "Waiting", "unsent": "Not sent", "refused": "Did not enter"}
 
 
@@ -106,10 +117,15 @@ def of_entry(row: Enrollment) -> Receipt:
 
 def worded(reason: str) -> str:
     """A reason with a capital letter."""
-    words = why_words(reason)
+    words = why(reason)
     return words[:1].upper() + words[1:]
 
 
 def told(reasons: Counter[str]) -> Iterable[str]:
-    """Reasons with their counts, the most frequent first: "4 waits for the sending hours"."""
-    return [f"{count} {why_words(reason)}" for reason, count in reasons.most_common()]
+    """Reasons with their counts, the most frequent first: "no consent to this topic (4)"."""
+    return [f"{why(reason)} ({count})" for reason, count in reasons.most_common()]
+
+
+def why(reason: str) -> str:
+    """A reason in words, as it stands behind "held" or "not sent"."""
+    return MORE.get(reason) or why_words(reason).removeprefix("waits, ").removeprefix("waits for ")
