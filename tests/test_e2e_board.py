@@ -150,7 +150,7 @@ def test_a_card_is_moved_by_finger_on_a_phone(browser_page, leads):
     at, to = (start["x"] + 80, start["y"] + 40), (min(tab["x"] + 40, 370), tab["y"] + 20)
 
     touch(page, "touchStart", at)
-    page.wait_for_timeout(450)
+    expect(page.locator(".is-ghost")).to_have_count(1)
     for n in range(1, 7):
         touch(page, "touchMove", (at[0] + (to[0] - at[0]) * n / 6, at[1] + (to[1] - at[1]) * n / 6))
     expect(page.locator("#tab-sql")).to_have_class(re.compile("is-target"))
@@ -172,10 +172,12 @@ def test_a_finger_that_rests_opens_the_menu_and_one_that_wipes_scrolls(browser_p
     touch(page, "touchEnd")
     expect(card(page, LONG)).to_be_in_viewport()
     assert stage_of(leads[0]) == "mql"
+    page.wait_for_timeout(700)  # the wipe has come to rest
     page.locator("#tab-mql").tap()
     expect(card(page, "Ada Lovelace")).to_be_in_viewport(ratio=0.9)
+    page.wait_for_timeout(300)
     touch(page, "touchStart", at)
-    page.wait_for_timeout(450)
+    expect(page.locator(".is-ghost")).to_have_count(1)
     touch(page, "touchEnd")
 
     expect(page.get_by_role("menuitem", name="Sales qualified")).to_be_visible()

@@ -168,7 +168,9 @@
     const { ghost, card, over, moved, byTouch } = drag || {};
     drop();
     if (!ghost) return;
-    document.addEventListener("click", stop, { capture: true, once: true });
+    // The click that follows belongs to the drag, not to what lies under it.
+    if (byTouch) document.addEventListener("touchend", (event) => event.preventDefault(), { passive: false, once: true });
+    else document.addEventListener("click", stop, { capture: true, once: true });
     setTimeout(() => document.removeEventListener("click", stop, true), 0);
     if (over) move(partyOf(card), over.dataset.stage);
     else if (byTouch && !moved) setTimeout(() => openMenu(card)); // after the browser has closed what this touch was beside
