@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from leads.models import Company, Task
-from tests.browser import PHONE, assert_accessible, browser_page, chromium, colleague
+from tests.browser import PHONE, assert_accessible, colleague
 from tests.factories import make_company, make_entry, make_lead, make_rep, make_transition, make_version
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
-__all__ = ["browser_page", "chromium"]
 LONG = "Wilhelmina-Alexandra von Hohenstaufen-Sigmaringen & Söhne AG"
 
 
@@ -78,7 +78,7 @@ def test_more_companies_are_added_below(browser_page, acme):
     assert page.locator("tbody tr:not(.more)").count() == 50
 
     page.get_by_role("link", name="Show more").click()
-    page.wait_for_function("document.querySelectorAll('tbody tr').length === 62")
+    expect(page.locator("tbody tr")).to_have_count(62)
 
     assert page.locator(".more").count() == 0
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from leads.models import Lead, Reason, Stage, Task
-from tests.browser import PHONE, assert_accessible, browser_page, chromium, colleague
+from tests.browser import PHONE, assert_accessible, colleague
 from tests.factories import make_company, make_entry, make_lead, make_transition, make_version
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
-__all__ = ["browser_page", "chromium"]
 LONG = "Wilhelmina-Alexandra von Hohenstaufen-Sigmaringen auf Lichtenfels"
 
 
@@ -40,7 +40,11 @@ def day(live_server):
     company = make_company(name="Acme Labs")
     ada = make_handoff("Ada Lovelace", owner=rep, minutes=-90, title="CTO", company=company, phone="+49 30 123")
     ada.colleagues.add(make_lead(name="Joining Jo", company=company, stage_id="sql", owner=rep))
-    make_entry(lead=ada.lead, points=30, version=make_version(scoring={"rules": [{"key": "made", "name": "Viewed pricing", "event": "VIEWED_PRICING", "points": 30}]}))
+    make_entry(
+        lead=ada.lead,
+        points=30,
+        version=make_version(scoring={"rules": [{"key": "made", "name": "Viewed pricing", "event": "VIEWED_PRICING", "points": 30}]}),
+    )
     make_handoff("Bob Ray", owner=rep, minutes=3000)
     make_handoff("Free Fred", minutes=100)
     Task.objects.create(lead=make_lead(name=LONG), owner=rep, title=f"Send {LONG} the offer", due_at=timezone.now() - timedelta(hours=1))
@@ -93,7 +97,7 @@ def test_the_whole_day_by_keyboard_alone(browser_page, day):
 
     page.keyboard.press("a")
     page.get_by_text("Ada Lovelace is yours. The clock has stopped.").wait_for()
-    page.wait_for_function("document.activeElement.textContent === 'Bob Ray'")
+    expect(page.get_by_role("link", name="Bob Ray", exact=True)).to_be_focused()
     page.keyboard.press("r")
     page.keyboard.press("j")
     assert "Not a customer" in page.evaluate("document.activeElement.textContent")
@@ -102,10 +106,10 @@ def test_the_whole_day_by_keyboard_alone(browser_page, day):
     page.keyboard.press("r")
     page.keyboard.press("Enter")
     page.get_by_text("Bob Ray went back to Marketing qualified.").wait_for()
-    page.wait_for_function("document.activeElement.textContent.startsWith('Send')")
+    expect(page.get_by_role("link", name=f"Send {LONG} the offer")).to_be_focused()
     page.keyboard.press("d")
     page.get_by_text("Done: Send").first.wait_for()
-    page.wait_for_function("document.activeElement.textContent === 'Free Fred'")
+    expect(page.get_by_role("link", name="Free Fred", exact=True)).to_be_focused()
     page.keyboard.press("c")
     page.get_by_text("Free Fred is yours.").wait_for()
     page.keyboard.press("k")

@@ -57,7 +57,7 @@ def render_today(request: HttpRequest, *, status: int = 200) -> HttpResponse:
     context = {
         "agenda": agenda,
         "now": now,
-        "reject_reasons": Reason.objects.filter(asked_for=Reason.For.REJECT).order_by("pk"),
+        "reject_reasons": Reason.objects.filter(asked_for=Reason.For.REJECT).select_related("recycle_to").order_by("pk"),
         "warming_up": warming_up(user) if agenda.is_empty else [],
     }
     template = "leads/today.html#today" if request.headers.get("HX-Request") else "leads/today.html"

@@ -71,7 +71,7 @@
 
   // --- keys
   const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]") !== null;
-  let begun = 0; // when `g` was pressed
+  let begun = -Infinity; // when `g` was pressed
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") {
       event.preventDefault();
@@ -81,7 +81,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (root.dataset.keys === "off" || isTyping(event.target) || document.querySelector("dialog[open]")) return;
     const goes = event.timeStamp - begun < 1500 && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
-    begun = event.key === "g" ? event.timeStamp : 0;
+    begun = event.key === "g" ? event.timeStamp : -Infinity;
     if (goes) {
       event.preventDefault();
       event.stopImmediatePropagation(); // the second key of the pair is not a key of the page
