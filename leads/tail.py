@@ -150,12 +150,9 @@ def why_no_points(event: Event, uses: list[Use]) -> str:
     if rules := [use.name for use in uses if use.kind == "rule"]:
         return f"no points: the conditions of {' and '.join(rules)} did not hold"
     others = [f"{use.kind} {use.name}" for use in uses if use.kind != "type"]
-    return f"no rule uses this type; {', '.join(others)} does" if len(others) == 1 else no_rule(others)
-
-
-def no_rule(others: list[str]) -> str:
-    """The words for a type without a rule that several other things ask for, or nothing at all."""
-    return f"no rule uses this type; {', '.join(others)} do" if others else "no rule uses this type"
+    if not others:
+        return "no rule uses this type"
+    return f"no rule uses this type; {' and '.join(others)} {'does' if len(others) == 1 else 'do'}"
 
 
 # --- errors in words ----------------------------------------------------------------------------
