@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -67,7 +68,7 @@ def render_today(request: HttpRequest, *, status: int = 200) -> HttpResponse:
 def warming_up(user: User) -> list[Lead]:
     """The warmest people who are not with sales yet, of this colleague or of nobody."""
     leads = Lead.objects.for_board().filter(stage__kind=Stage.Kind.OPEN, score__gt=0, tasks=None, joined_tasks=None)
-    return list(leads.filter(owner=None)[:PROPOSED]) + list(leads.filter(owner=user)[:PROPOSED])
+    return list(leads.filter(Q(owner=None) | Q(owner=user))[:PROPOSED])
 
 
 def act_on(request: HttpRequest, pk: int, act: Callable[[Task, User], str], *, undo: str = "") -> HttpResponse:
