@@ -23,7 +23,7 @@ else
 endif
 	@touch $@
 demo: install ## everything on one port, with believable data; PORT=8123, RESET=1
-	@$(PYTHON) manage.py demo $(if $(PORT),--port $(PORT)) $(if $(RESET),--reset)
+	@$(PYTHON) manage.py demo $(if $(PORT),--port $(PORT)) $(if $(RESET),--reset) $(ARGS)
 run: install ## the same processes on your own data, nothing made up
 	@$(PYTHON) manage.py demo --empty $(if $(PORT),--port $(PORT))
 test: install ## SQLite, no server

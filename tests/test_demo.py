@@ -1,22 +1,53 @@
 """The demo: its processes live and die together, and its people went through the real intake."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
-from django.db.models import Count, Sum
+from django.core.management.base import OutputWrapper
+from django.db.models import F
+from django.test import override_settings
+from django.utils import timezone
 
-from campaigns.models import Enrollment
-from crm.demo import data
+from campaigns.models import Enrollment, Message
+from crm.demo import data, trickle
+from crm.demo.cast import cast_people
+from crm.demo.firms import FIRMS
+from crm.demo.progress import Progress
+from crm.demo.script import rng_of
 from crm.demo.supervisor import Child, Supervisor
 from crm.management.commands import demo
-from leads.models import Delivery, Event, Identity, Lead, ScoreEntry, Task, User
+from crm.playbook import apply_shipped
+from crm.refolding import rebuild, rebuildable
+from crm.verify import verify
+from leads.intake import drain_all
+from leads.models import (
+    Activity,
+    Company,
+    Delivery,
+    Event,
+    Identity,
+    Lead,
+    Notification,
+    Source,
+    Task,
+    Transition,
+    User,
+    Workspace,
+)
+from leads.sla import clock_of
+from leads.working_time import WorkingHours
 
 ROOT = Path(__file__).parent.parent
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -147,32 +178,159 @@ def test_only_the_embedded_database_is_reset(settings):
         demo.forget_everything()
 
 
-@pytest.mark.django_db
-def test_the_made_up_histories_went_through_the_real_intake(django_capture_on_commit_callbacks):
-    with django_capture_on_commit_callbacks():
-        count = data.create()
+NOON = datetime(2026, 6, 17, 11, 30, tzinfo=UTC)
+SUNDAY_NIGHT = datetime(2026, 6, 14, 23, 10, tzinfo=UTC)
 
+
+@pytest.mark.django_db
+def test_two_weeks_of_history_are_made_by_the_product_itself(settings):
+    looks = []
+
+    count = data.create(now=NOON, firms=33, every=4, visitors=6, days=14, on_look=lambda day, leads: looks.append((day, leads)))
+
+    assert Event.objects.count() == count > 200
+    it_holds_together()
+    time_passed(looks)
+    sales_has_worked_and_has_work()
+    people_are_believable()
+    mails_were_sent_and_read(settings.MAILBOX_DIR)
+
+
+def it_holds_together():
+    with time_machine.travel(NOON, tick=False):
+        broken = [f"{finding.invariant.name}: {finding.rows[:2]}" for finding in verify() if finding.broken]
+        appended = sum(lines for _, lines in rebuild(rebuildable()))
+
+    assert broken == []
+    assert appended == 0
+    assert not Delivery.objects.filter(received_at__lte=NOON).exclude(state=Delivery.State.PROCESSED).exists()
+    assert not Delivery.objects.exclude(error="", rejected=[]).exists()
+
+
+def time_passed(looks):
+    days = [day for day, _ in looks]
+    moves = Transition.objects.exclude(gate="")
+
+    assert days == sorted(days)
+    assert (days[0], days[-1], looks[-1][1]) == (0, 14, Lead.objects.known().count())
+    assert not moves.filter(recorded_at__lt=F("at")).exists()
+    assert not moves.filter(recorded_at__gt=F("at") + timedelta(hours=16)).exists()
+    assert moves.dates("recorded_at", "day").count() > 7
+    assert not Event.objects.filter(at__gt=NOON).exists()
+    assert timezone.now() > NOON
+
+
+def sales_has_worked_and_has_work():
+    handoffs = Task.objects.filter(kind=Task.Kind.HANDOFF)
+    waiting = handoffs.filter(touched_at=None, done_at=None)
+    rita = User.objects.get(username="rep")
+    with override_settings(WORKING_HOURS=data.working_hours(NOON)):
+        clocks = [clock for task in waiting.filter(owner=rita) if (clock := clock_of(task, NOON))]
+
+    assert any(clock.is_over for clock in clocks)
+    assert any(clock.is_urgent and not clock.is_over for clock in clocks)
+    assert waiting.filter(owner=None).exists()
+    assert handoffs.filter(colleagues__isnull=False).exists()
+    assert handoffs.exclude(accepted_at=None).exists()
+    assert {activity.kind for activity in Activity.objects.all()} == set(Activity.Kind)
+    assert Task.objects.filter(kind=Task.Kind.MANUAL, owner=rita, done_at=None, due_at__date=NOON.date()).exists()
+    assert Transition.objects.exclude(actor=None).exists()
+    assert User.objects.get(username="lena").away_until > NOON.date()
+
+
+def people_are_believable():
     known = Lead.objects.known()
-    stages = dict(known.values_list("stage").annotate(Count("pk")))
-    assert 58 <= known.count() <= 60
-    assert Event.objects.exclude(source__name="leadstate").count() == count
-    assert not Delivery.objects.exclude(state=Delivery.State.PROCESSED).exclude(source__name="leadstate").exists()
-    assert set(stages) == {"cold", "mql", "sql", "won", "lost"}
-    assert min(stages.values()) >= 3
-    assert known.values("company").distinct().count() >= 20
-    assert Lead.objects.current().filter(is_known=False).count() == 14
-    assert Task.objects.filter(kind=Task.Kind.HANDOFF).exists()
+
+    assert set(known.values_list("stage__key", flat=True)) >= {"cold", "mql", "sql", "won"}
+    assert Lead.objects.current().filter(is_known=False).count() >= 6
+    assert Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, lead__is_known=True).count() > 12
+    assert Lead.objects.exclude(merged_into=None).exists()
+    assert not known.exclude(email__endswith=".example").exists()
+    assert not Company.objects.exclude(domain__endswith=".example").exists()
+    assert not Company.objects.filter(value=None).exists()
+
+
+def mails_were_sent_and_read(folder):
+    sent = Message.objects.filter(state=Message.State.SENT)
+    files = len(list((folder / "new").iterdir()))
+
+    assert sent.filter(sent_at__gt=NOON - data.FILES_KEPT).count() <= files < sent.count() + Notification.objects.count()
+    assert sent.filter(sent_at__lt=NOON - data.FILES_KEPT).exists()
+    assert Event.objects.filter(type="EMAIL_CLICKED", verdict="").exists()
+    assert Message.objects.filter(state=Message.State.SKIPPED, reason="no_consent").exists()
     assert Enrollment.objects.active().exists()
-    assert Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, lead__is_known=True).count() > 20
-    assert not data.is_empty()
-    for lead in known.annotate(total=Sum("entries__points")):
-        assert lead.score == (lead.total or 0)
-    assert ScoreEntry.objects.values("rule").distinct().count() >= 4
+    assert "window" not in Workspace.current().sending
+
+
+def test_the_cast_is_the_same_every_time():
+    first, second = cast_people(rng_of("cast")), cast_people(rng_of("cast"))
+
+    assert first == second
+    assert len({person.email for person in first}) == len(first)
+    assert len([person for person in first if not person.is_newcomer]) == pytest.approx(400, abs=20)
+    assert len(FIRMS) == len({firm.domain for firm in FIRMS}) == 150
+
+
+@pytest.mark.parametrize("now", [NOON, SUNDAY_NIGHT])
+def test_rita_lives_where_it_is_a_working_day(now):
+    local = now.astimezone(ZoneInfo(data.ritas_zone(now)))
+    sales = WorkingHours.parse(data.working_hours(now))
+
+    assert sales.add(now, timedelta(minutes=30), local.tzinfo) == now + timedelta(minutes=30)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_the_demo_runs_people_come_and_go(live_server):
+    apply_shipped(active=True)
+    key = trickle.fresh_key()
+    life = trickle.Trickle(cast_people(rng_of("cast")), random.Random(1))
+
+    posts = [post for _ in range(40) for post in life.next_posts(timezone.now())] + list(life.ask_for_demo(timezone.now()))
+    taken = trickle.send(live_server.url, key, posts)
+    drain_all()
+
+    assert taken
+    assert Source.objects.get(name=trickle.SOURCE).deliveries.count() == len(posts)
+    assert not Delivery.objects.exclude(rejected=[]).exists()
+    assert Lead.objects.known().filter(stage="sql").exists()
+    assert Lead.objects.current().filter(is_known=False).exists()
+    assert trickle.fresh_key() != key
+    assert not trickle.send("http://127.0.0.1:9", key, posts[:1])
+
+
+def test_a_history_that_was_interrupted_is_made_anew(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    settings.DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "demo.sqlite3"}}
+    (tmp_path / "demo.sqlite3").write_text("half")
+
+    with pytest.raises(KeyboardInterrupt), demo.noted_as_unfinished():
+        raise KeyboardInterrupt
+    interrupted = demo.unfinished().exists()
+    demo.forget_everything()
+
+    assert interrupted
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_a_bar_on_a_terminal_and_a_few_lines_elsewhere():
+    for is_terminal in (True, False):
+        out = OutputWrapper(StringIO())
+        out._out.isatty = lambda answer=is_terminal: answer
+        progress = Progress(out, days=90)
+        for day in (0, 0, 14, 15, 16, 90):
+            progress(day, day * 4)
+        progress.end(3000)
+        said = out._out.getvalue()
+
+        assert "Day 90 of 90 · 360 leads" in said
+        assert said.count("\r") == (5 if is_terminal else 0)
+        assert ("Day 14" in said) == is_terminal
+        assert "3,000 events recorded" in said
 
 
 @pytest.mark.django_db
 def test_the_team_can_log_in(client):
-    data.create_team()
+    data.create_team("Europe/Berlin")
 
     answers = [client.post("/login/", {"username": name, "password": data.PASSWORD}).status_code for name in ("rep", "marketer", "admin")]
 

@@ -1,32 +1,75 @@
-"""Who plays in the demo: firms and people that could exist, at addresses that never will (.example)."""
+"""Who plays in the demo: people that could exist, at firms that could, each with the ids a product would give them."""
 
 import random
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, product
 from typing import Any
 
+from crm.demo.firms import FIRMS, Firm
 
-@dataclass(frozen=True)
-class Firm:
-    """A company, as a product would describe it in traits."""
-
-    name: str
-    domain: str
-    country: str
-    timezone: str
-    industry: str
-    employees: int
-    value: int
-    currency: str = "EUR"
-
-    @property
-    def traits(self) -> dict[str, Any]:
-        """What the product tells about it."""
-        return {"name": self.name, "domain": self.domain, "industry": self.industry, "employees": self.employees}
+# Given names / family names, by how people are called where a firm is.
+NAMES = {
+    "african": "Amina Chidi Wanjiru Emeka Zawadi Tunde Achieng Kwame Ngozi Baraka Folake Otieno/"
+    "Okafor Mwangi Adeyemi Kamau Eze Njoroge Balogun Otieno Nwosu Kiptoo",
+    "american": "Jordan Dana Marcus Chloe Devin Grace Wyatt Naomi Tyler Brooke Malik Elena Carter Jasmine Luis Hailey/"
+    "Reed Whitfield Okonkwo Brooks Alvarez Kim Sullivan Price Nguyen Harper Jackson Medina Clarke Patel Foster Bennett",
+    "chinese": "Wei Mei Jun Xin Hao Li Kai Yan Ting Ming/Tan Lim Chen Wong Goh Koh Ng Teo Lee Ong",
+    "dutch": "Sanne Bram Femke Pieter Lotte Daan Anouk Jeroen Maud Sven Tess Ruben/"
+    "de_Vries Jansen Visser Bakker Claes Peeters van_Dijk Mulder Hendriks Maes Willems Smit",
+    "english": "Oliver Harriet Tom Imogen Beatrice Liam Ruby Callum Priya Hugo Zoe Alfie Nadia Edward/"
+    "Grant Cole Ashworth Hart Lowe Carter Whitmore Shah Barnes Lambert Pryce Hughes Fletcher Doyle",
+    "french": "Camille Antoine Mathieu Léa Julien Chloé Yanis Margaux Théo Inès Baptiste Nour/"
+    "Laurent Mercier Dupont Moreau Benali Rousseau Girard Lefèvre Fontaine Caron Bonnet Diallo",
+    "german": "Hannah Jonas Leonie Felix Klara Sebastian Julia Paul Miriam Lukas Svenja Tobias Aylin Matthias/"
+    "Vogel Krüger Brandt Gruber Steiner Wolf Weiß Neumann Schäfer Hofer Yılmaz Lehmann Bühler Keller",
+    "indian": "Ananya Rahul Priya Arjun Kavya Vikram Meera Sanjay Divya Rohan Aisha Nikhil/"
+    "Iyer Menon Raman Kapoor Nair Reddy Banerjee Desai Krishnan Singh Rao Joshi",
+    "irish": "Niamh Ciara Conor Aoife Declan Orla Fergal Sinéad Cillian Maeve/Byrne Nolan Kelleher Walsh Gallagher Quinn Brennan Doherty",
+    "italian": "Giulia Matteo Francesca Luca Chiara Davide Elisa Marco Sofia Andrea/"
+    "Marchetti Rinaldi Conti Ferraro Greco Moretti Galli Bianchi Sala Costa",
+    "japanese": "Haruka Kenji Yuki Sora Aoi Takumi Mio Daichi Rin Naoki/Mori Sato Tanaka Ito Fujita Nakamura Ogawa Hayashi Kimura Endo",
+    "korean": "Minji Jiho Seoyeon Hyunwoo Yuna Dohyun Sumin Jisoo/Park Kang Choi Yoon Lim Han Seo Kwon",
+    "nordic": "Ingrid Mikkel Elsa Erik Freja Oskar Katrine Søren Maja Nils Aino Signe Eero Linnea Lasse/"
+    "Solheim Holm Lindqvist Dahl Nygaard Nilsson Lund Kjær Hansen Virtanen Madsen Tamm Berg Korhonen Åberg",
+    "portuguese": "Rui Marta Victor Beatriz João Inês Tiago Carolina Rafael Luana/"
+    "Tavares Sousa Almeida Carvalho Ferreira Lopes Ribeiro Teixeira Barbosa Moura",
+    "slavic": "Katarzyna Tomáš Agnieszka Piotr Lucie Jakub Magdalena Ondřej Zofia Marek/"
+    "Nowak Svoboda Wójcik Dvořák Kowalska Zieliński Černý Mazur Novotná Kamiński",
+    "spanish": "Lucía Carlos Diego Marta Sergio Ximena Pablo Valeria Andrés Noa/"
+    "Ferrer Medina Navarro Ortega Castillo Rojas Vidal Herrera Iglesias Cruz",
+    "turkish": "Elif Mert Zeynep Emre Defne Kerem Selin Can/Yılmaz Demir Kaya Aydın Şahin Arslan Koç Öztürk",
+}
+TITLES = {
+    "leader": ["CTO", "VP Engineering", "Head of Platform", "Head of Engineering", "CTO & co-founder"],
+    "manager": ["Engineering Manager", "Product Manager", "Head of Data", "Operations Director", "Director of IT", "Head of Procurement"],
+    "builder": [
+        *("Software Engineer", "Senior Developer", "Backend Developer", "Staff Engineer", "DevOps Engineer", "Solutions Architect"),
+        *("Platform Engineer", "Data Engineer", "Integration Developer", "Site Reliability Engineer"),
+    ],
+    "other": ["Business Analyst", "Marketing Manager", "Student", "Consultant", "Founder", "Chief of Staff", "IT Administrator"],
+}
+# Telephone numbers nobody has: these ranges are kept free for stories.
+PHONES = {
+    "Australia": "+61 2 5550 0{:03d}",
+    "Canada": "+1 416 555 01{:02d}",
+    "France": "+33 1 99 00 2{:03d}",
+    "Germany": "+49 30 23125 {:03d}",
+    "Ireland": "+353 20 910 0{:03d}",
+    "United Kingdom": "+44 20 7946 0{:03d}",
+    "United States": "+1 202 555 01{:02d}",
+}
+ASCII = str.maketrans({"ß": "ss", "ø": "oe", "æ": "ae", "ı": "i", "ł": "l", "Ş": "S", "Ø": "O", "Å": "A"})
+# How many of the firms have how many people in the cast.
+SIZES = [9, 8, 8, 7, 7, 7, 6, 6, 6, 6, *[5] * 10, *[4] * 15, *[3] * 30, *[2] * 50, *[1] * 35]
+# So many firms have one more colleague each, whom nobody has heard of until the demo runs.
+NEWCOMERS = 60
 
 
 @dataclass
 class Person:
-    """Somebody who uses the product or looks at its pages."""
+    """Somebody who uses the product or looks at its pages. `number` tells them apart and seeds what they do."""
 
     name: str
     title: str
@@ -34,84 +77,64 @@ class Person:
     number: int
     seats: int
     phone: str = ""
-    said_who: bool = field(default=False, compare=False)
+    is_newcomer: bool = False
+    other_device: str = ""
+    introduced: bool = field(default=False, compare=False)
 
     @property
     def email(self) -> str:
-        """The address at the firm."""
-        return f"{self.name.lower().replace(' ', '.').replace('ß', 'ss')}@{self.firm.domain}"
+        """The address at the firm, without accents."""
+        plain = unicodedata.normalize("NFKD", self.name.translate(ASCII)).encode("ascii", "ignore").decode()
+        return f"{plain.lower().replace(' ', '.').replace("'", '')}@{self.firm.domain}"
 
     @property
     def user_id(self) -> str:
         """The product's id of this account."""
-        return f"usr_{self.number:04d}"
+        return f"usr_{1000 + self.number}"
 
     @property
     def anonymous_id(self) -> str:
         """The browser's id before they log in."""
-        return f"anon_{self.number:04d}"
+        return f"anon_{1000 + self.number}"
+
+    @property
+    def timezone(self) -> str:
+        """Where their clock is."""
+        return self.firm.place.timezone
 
     @property
     def traits(self) -> dict[str, Any]:
         """What they tell about themselves when they sign up."""
-        said = {"name": self.name, "title": self.title, "country": self.firm.country, "timezone": self.firm.timezone, "seats": self.seats}
+        place = self.firm.place
+        said = {"name": self.name, "title": self.title, "country": place.country, "timezone": place.timezone, "seats": self.seats}
         return said | ({"phone": self.phone} if self.phone else {}) | {"company": self.firm.traits}
 
 
-FIRMS = [
-    Firm("Northbeam Logistics", "northbeam.example", "Germany", "Europe/Berlin", "Logistics", 420, 38_000),
-    Firm("Kestrel Pay", "kestrelpay.example", "United Kingdom", "Europe/London", "Payments", 180, 54_000, "GBP"),
-    Firm("Halden Robotics", "halden-robotics.example", "Norway", "Europe/Oslo", "Manufacturing", 95, 26_000),
-    Firm("Meridian Health Systems", "meridianhealth.example", "United States", "America/New_York", "Health care", 2300, 96_000, "USD"),
-    Firm("Cobalt Freight", "cobaltfreight.example", "Netherlands", "Europe/Amsterdam", "Logistics", 140, 21_000),
-    Firm("Lumen Grid", "lumengrid.example", "Denmark", "Europe/Copenhagen", "Energy", 310, 47_000),
-    Firm("Papaya Learning", "papaya-learning.example", "India", "Asia/Kolkata", "Education", 75, 9_000, "USD"),
-    Firm("Orchard Analytics", "orchard-analytics.example", "United States", "America/Los_Angeles", "Software", 60, 18_000, "USD"),
-    Firm("Vantage Insure", "vantage-insure.example", "Ireland", "Europe/Dublin", "Insurance", 900, 61_000),
-    Firm("Saffron Foods", "saffronfoods.example", "France", "Europe/Paris", "Retail", 540, 24_000),
-    Firm("Tideline Ocean Data", "tideline.example", "Portugal", "Europe/Lisbon", "Research", 28, 6_000),
-    Firm("Bluepeak Hosting", "bluepeak.example", "Canada", "America/Toronto", "Hosting", 210, 33_000, "USD"),
-    Firm("Quarry Software", "quarry-software.example", "Sweden", "Europe/Stockholm", "Software", 45, 15_000),
-    Firm("Juniper Street Bank", "juniperstreet.example", "United States", "America/Chicago", "Banking", 1700, 120_000, "USD"),
-    Firm("Elbe Mobility", "elbe-mobility.example", "Germany", "Europe/Berlin", "Mobility", 130, 19_000),
-    Firm("Fjord Commerce", "fjordcommerce.example", "Norway", "Europe/Oslo", "E-commerce", 66, 12_000),
-    Firm("Atlas Travel Tech", "atlastravel.example", "Spain", "Europe/Madrid", "Travel", 240, 28_000),
-    Firm("Copperfield Media", "copperfield-media.example", "United Kingdom", "Europe/London", "Media", 88, 14_000, "GBP"),
-    Firm("Sundial Scheduling", "sundial.example", "Australia", "Australia/Sydney", "Software", 34, 8_000, "USD"),
-    Firm("Alpen Versicherung", "alpen-versicherung.example", "Austria", "Europe/Vienna", "Insurance", 1100, 72_000),
-    Firm("Granite Peak Outdoor", "granitepeak.example", "United States", "America/Denver", "Retail", 52, 7_000, "USD"),
-    Firm("Hanami Games", "hanami-games.example", "Japan", "Asia/Tokyo", "Games", 120, 31_000, "USD"),
-    Firm("Polder Works", "polderworks.example", "Netherlands", "Europe/Amsterdam", "Construction", 75, 11_000),
-    Firm("Zephyr Wind", "zephyr-wind.example", "Denmark", "Europe/Copenhagen", "Energy", 260, 41_000),
-    Firm("Brightline Rail", "brightline-rail.example", "Belgium", "Europe/Brussels", "Mobility", 800, 58_000),
-]
-NAMES = (
-    "Hannah Vogel,Oliver Grant,Ingrid Solheim,Marcus Reed,Sanne de Vries,Mikkel Holm,Ananya Iyer,Jordan Kim,Niamh Byrne,Camille Laurent,"
-    "Rui Tavares,Chloe Tremblay,Elsa Lindqvist,Dana Whitfield,Jonas Krüger,Astrid Berg,Lucia Ferrer,Harriet Cole,Liam Nguyen,Felix Gruber,"
-    "Tess Calloway,Haruka Mori,Bram Jansen,Freja Nygaard,Lotte Claes,Priya Raman,Tom Ashworth,Leonie Brandt,Carlos Medina,Aisha Rahman,"
-    "Erik Dahl,Naomi Price,Pieter Bakker,Katrine Lund,Rahul Menon,Grace Okafor,Ciara Nolan,Antoine Mercier,Marta Sousa,Devin Clarke,"
-    "Oskar Nilsson,Elena Petrova,Sebastian Wolf,Maja Hansen,Diego Navarro,Imogen Hart,Ruby Carter,Klara Steiner,Wyatt Brooks,Kenji Sato,"
-    "Femke Visser,Søren Kjær,Mathieu Dupont,Julia Weiß,Amir Haddad,Beatrice Lowe,Victor Almeida,Signe Madsen,Theo Marchetti,Zoe Lambert,"
-    "Paul Neumann,Yara Haddad,Nils Okonkwo,Ada Fournier"
-).split(",")
-TITLES = [
-    *("CTO", "VP Engineering", "Head of Platform", "Engineering Manager", "Staff Engineer", "Senior Developer", "Developer"),
-    *("Product Manager", "Head of Data", "DevOps Engineer", "Solutions Architect", "CEO & founder", "Operations Director", "Student"),
-]
+def cast_people(rng: random.Random, *, firms: int = len(FIRMS)) -> list[Person]:
+    """Everybody at the first `firms` firms: most of them send one or two people, the first ones a whole buying group."""
+    called = {style: full_names(names, rng) for style, names in NAMES.items()}
+    people: list[Person] = []
+    for index, (firm, size) in enumerate(zip(FIRMS[:firms], SIZES, strict=False)):
+        more = 1 if index < NEWCOMERS else 0
+        for place, name in enumerate(islice(called[firm.place.names], size + more)):
+            people.append(engage(name, firm, number=len(people), place=place, rng=rng))
+            people[-1].is_newcomer = place == size
+    return people
 
 
-def cast_people(count: int, rng: random.Random) -> list[Person]:
-    """Make `count` people: four firms have a whole buying group, the others one to three people."""
-    seats = [firm for firm in FIRMS[:4] for _ in range(4)] + [firm for firm in FIRMS[4:] for _ in range(3)]
-    firms = seats[:16] + rng.sample(seats[16:], count - 16)
-    return [
-        Person(
-            name=NAMES[number],
-            title=rng.choice(TITLES),
-            firm=firm,
-            number=number + 1,
-            seats=rng.choice([3, 5, 8, 12, 25, 60]),
-            phone=f"+1 555 01{number:02d}" if rng.random() < 0.4 else "",
-        )
-        for number, firm in enumerate(firms)
-    ]
+def full_names(names: str, rng: random.Random) -> Iterator[str]:
+    """Each given name with each family name, in any order, none twice."""
+    given, family = (part.split() for part in names.split("/"))
+    pairs = [f"{first} {last.replace('_', ' ')}" for first, last in product(given, family)]
+    rng.shuffle(pairs)
+    return iter(pairs)
+
+
+def engage(name: str, firm: Firm, *, number: int, place: int, rng: random.Random) -> Person:
+    """Give somebody a job: a larger group has someone who decides, then those who build."""
+    kinds = ("leader", "builder", "manager", "builder", "builder", "other")
+    kind = kinds[place % len(kinds)] if place or rng.random() < 0.4 else rng.choice(("builder", "builder", "manager", "other"))
+    format_ = PHONES.get(firm.place.country, "")
+    phone = format_.format(number % (100 if format_.count("01{") else 1000)) if rng.random() < 0.6 else ""
+    seats = rng.choice([3, 5, 8, 12]) if firm.employees < 100 else rng.choice([12, 25, 40, 60])
+    return Person(name, rng.choice(TITLES[kind]), firm, number, seats, phone)

@@ -1,170 +1,199 @@
-"""What the demo's people did in the last 60 days: stories as data, and the messages a product would have sent."""
+"""What kinds of people there are in the demo and how each goes along: stories as data, day by day."""
 
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from crm.demo.cast import Person
-from leads.vocabulary import parse_duration
-
-Message = dict[str, Any]
-# Acts longer ago than this happen at office hours of the person's day; younger ones exactly when they say.
-RECENT = timedelta(days=2)
+# Where an event comes from: the site's own script, the product's server, the shop.
+WEBSITE, PRODUCT, BILLING = "Website", "Product", "Billing"
 
 
 @dataclass(frozen=True)
 class Act:
-    """One thing somebody does, `ago` before the end of their story."""
+    """One thing somebody does on the `day`-th day of their story; a fraction is hours later on the same day."""
 
-    ago: str
+    day: float
     type: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    source: str = PRODUCT
+    #: Whether the form had a box for the newsletter, and it was ticked.
+    consents: bool = False
 
 
 @dataclass(frozen=True)
 class Story:
-    """How a kind of person goes along. Acts before `known_from` are anonymous; `early` and `late` bound, in days, when it ended."""
+    """How a kind of person goes along. `people` is how many of 400 do; acts before `known_from` are anonymous.
 
+    A share of them stops early, each after another act.
+    """
+
+    name: str
     acts: tuple[Act, ...]
     people: int
     known_from: int = 0
-    consents: bool = True
-    early: int = 0
-    late: int = 0
-    ending: str = ""
+    stops: float = 0.0
+    #: Whether it leads to sales, or past it to a purchase.
+    for_sales: bool = False
 
 
-def page(ago: str, path: str, title: str) -> Act:
+def page(day: float, path: str, title: str, **more: str) -> Act:
     """A page view."""
-    return Act(ago, "PAGE_VIEWED", {"path": path, "title": title, "url": f"https://www.leadstate.example{path}"})
+    url = f"https://www.product.example{path}"
+    return Act(day, "PAGE_VIEWED", {"path": path, "title": title, "url": url, **more}, WEBSITE)
 
 
-def home(ago: str) -> Act:
-    """The start page, found by a search."""
-    return Act(ago, "PAGE_VIEWED", {"path": "/", "title": "Home", "referrer": "https://search.example/"})
+def home(day: float, referrer: str = "https://search.example/") -> Act:
+    """The start page."""
+    return page(day, "/", "Home", referrer=referrer)
 
 
-def pricing(ago: str) -> Act:
+def pricing(day: float) -> Act:
     """The page that means business."""
-    return page(ago, "/pricing", "Pricing")
+    return page(day, "/pricing", "Pricing")
 
 
-def docs(ago: str) -> Act:
+def blog(day: float, post: str = "retries") -> Act:
+    """An article."""
+    return page(day, f"/blog/{post}", POSTS[post], utm_source="newsletter" if day else "search")
+
+
+def guide(day: float, path: str = "quickstart") -> Act:
+    """A page of the documentation."""
+    return page(day, f"/docs/{path}", path.replace("-", " ").capitalize())
+
+
+def docs(day: float) -> Act:
     """The document developers read first."""
-    return Act(ago, "DOWNLOADED_API_DOCS", {"format": "pdf", "version": "2026-10"})
+    return Act(day, "DOWNLOADED_API_DOCS", {"document": "rest-api.pdf", "version": "2026-08"}, WEBSITE)
 
 
-def cart(ago: str, plan: str, total: int) -> Act:
+def sign_up(day: float, **data: str) -> Act:
+    """A new account."""
+    return Act(day, "SIGNED_UP", {"plan": "Free", **data}, consents=True)
+
+
+def newsletter(day: float) -> Act:
+    """Best practices by mail, please."""
+    return Act(day, "NEWSLETTER_SIGNED_UP", {"form": "footer"}, consents=True)
+
+
+def key(day: float, mode: str = "test") -> Act:
+    """A key for the API."""
+    return Act(day, "API_KEY_CREATED", {"mode": mode})
+
+
+def call(day: float) -> Act:
+    """The first call that worked."""
+    return Act(day, "FIRST_API_CALL", {"endpoint": "/v1/projects"})
+
+
+def limited(day: float) -> Act:
+    """The API said 429."""
+    return Act(day, "API_RATE_LIMITED", {"endpoint": "/v1/items", "limit": 1000, "plan": "Free"})
+
+
+def cart(day: float, plan: str, amount: int) -> Act:
     """A checkout that was left."""
-    return Act(ago, "ABANDONED_CHECKOUT", {"plan": plan, "total": total, "currency": "EUR"})
+    return Act(day, "ABANDONED_CHECKOUT", {"plan": plan, "amount": amount, "currency": "EUR"}, BILLING)
 
 
-SIGN_UP = "SIGNED_UP"
-NEWSLETTER = Act("8d", "NEWSLETTER_SIGNED_UP", {"form": "footer"})
-ABOUT = page("9d", "/blog/event-driven-crm", "Why your CRM should listen")
+def demo(day: float, message: str = "We would like to see it with our own data.") -> Act:
+    """The form "talk to us"."""
+    return Act(day, "DEMO_REQUESTED", {"message": message, "form": "pricing page"}, consents=True)
+
+
+def invite(day: float) -> Act:
+    """A colleague joins: a team is forming."""
+    return Act(day, "TEAMMATE_INVITED", {"role": "developer"})
+
+
+def upgrade(day: float, before: str, after: str) -> Act:
+    """A larger plan."""
+    return Act(day, "PLAN_UPGRADED", {"from": before, "to": after}, BILLING)
+
+
+def bought(day: float, plan: str, amount: int) -> tuple[Act, Act]:
+    """A checkout that went through."""
+    return (
+        Act(day, "CHECKOUT_COMPLETED", {"plan": plan, "amount": amount, "currency": "EUR"}, BILLING),
+        Act(day + 0.01, "SUBSCRIPTION_STARTED", {"plan": plan, "amount": amount, "currency": "EUR"}, BILLING),
+    )
+
+
+POSTS = {
+    "retries": "Retry with jitter, or everybody retries at once",
+    "webhooks": "Webhooks that survive a bad night",
+    "build-or-buy": "Build it or buy it: an honest table",
+    "idempotency": "What an idempotency key is for",
+}
+CONTACT = Act(0, "MET_AT_EVENT", {"event": "API Days", "by": "booth scanner"})
+TICKET = Act(0, "TICKET_OPENED", {"subject": "Do you have a sandbox?"})
+SECURITY = page(6, "/security", "Security")
 
 STORIES = [
-    # Hot right now: campaigns start, mail lands in the mailbox, sales gets a call to make.
-    Story((home("6d"), ABOUT, Act("5d", SIGN_UP), pricing("3d"), pricing("90m"), docs("25m")), people=4, known_from=2),
-    Story((home("5d"), Act("4d", SIGN_UP), docs("26h"), pricing("20h"), pricing("3h"), pricing("40m")), people=4, known_from=1),
-    Story((ABOUT, Act("6d", SIGN_UP), pricing("5d"), cart("75m", "Team", 590)), people=3, known_from=1),
-    Story((Act("20d", SIGN_UP), page("9d", "/docs/limits", "Limits"), Act("18m", "API_RATE_LIMITED", {"limit": 1000})), people=3),
-    Story((home("50m"), pricing("45m"), Act("30m", "DEMO_REQUESTED", {"form": "pricing page", "team": 12})), people=2, known_from=2),
-    # Warm: with sales for some days.
-    Story(
-        (home("20d"), Act("18d", SIGN_UP), docs("16d"), pricing("12d"), pricing("11d"), cart("10d", "Business", 1490), pricing("9d")),
-        people=5,
-        known_from=1,
-        early=3,
-        late=14,
-    ),
-    Story((Act("15d", SIGN_UP), docs("14d"), Act("9d", "TEAMMATE_INVITED", {"seats": 4}), pricing("8d")), people=4, early=2, late=20),
-    Story((home("9d"), pricing("9d"), Act("8d", "DEMO_REQUESTED", {"form": "demo page"}), page("7d", "/security", "Security")), people=3,
-          known_from=2, early=4, late=15),
-    # Interested: a document, a newsletter, an account.
-    Story((home("12d"), ABOUT, NEWSLETTER, page("3d", "/docs", "Documentation")), people=7, known_from=2, early=1, late=25),
-    Story((Act("20d", SIGN_UP), docs("18d"), page("10d", "/docs/webhooks", "Webhooks")), people=5, consents=False, early=2, late=30),
-    Story((Act("14d", SIGN_UP), cart("9d", "Team", 290)), people=3, early=3, late=20),
     # Known, and no more than that.
-    Story((home("30d"), Act("28d", "IDENTIFIED"), page("20d", "/docs", "Documentation")), people=5, known_from=1, early=5, late=28),
-    # Won, by buying alone or with sales.
+    Story("met us", (CONTACT, home(2), blog(9, "build-or-buy"), guide(20)), people=54, stops=0.6),
+    Story("asked support", (TICKET, guide(0.1), guide(14, "sandbox")), people=34, stops=0.5),
+    # Interested.
     Story(
-        (Act("25d", SIGN_UP), docs("22d"), pricing("15d"), cart("14d", "Team", 590), Act("13d", "CHECKOUT_COMPLETED", {"total": 590}),
-         Act("13d", "SUBSCRIPTION_STARTED", {"plan": "Team"})),
-        people=3, early=2, late=25,
+        "reads the blog",
+        (home(0), blog(0.02), blog(5, "webhooks"), newsletter(5.01), blog(19, "idempotency"), guide(33), pricing(47)),
+        people=52, known_from=3, stops=0.3,
     ),
     Story(
-        (home("35d"), Act("33d", SIGN_UP), docs("30d"), pricing("28d"), Act("27d", "DEMO_REQUESTED"), pricing("20d"),
-         Act("9d", "CONTRACT_SIGNED", {"value": 24_000}), Act("8d", "PAYMENT_SUCCEEDED", {"amount": 24_000})),
-        people=3, known_from=1, early=1, late=20,
+        "tries it out",
+        (blog(0), guide(0.05), sign_up(0.1), docs(0.2), key(1), call(1.1), guide(3, "webhooks"), limited(12), guide(12.1), pricing(24)),
+        people=62, known_from=2, stops=0.5,
     ),
-    Story((Act("30d", SIGN_UP), docs("26d"), pricing("20d"), Act("18d", "DEMO_REQUESTED")), people=2, early=4, late=20, ending="won"),
-    # Lost, by hand.
-    Story((Act("30d", SIGN_UP), docs("27d"), pricing("25d"), Act("24d", "DEMO_REQUESTED")), people=4, early=6, late=28, ending="lost"),
+    Story(
+        "compares",
+        (home(0), pricing(0.02), sign_up(4), guide(4.1), pricing(21), blog(22, "build-or-buy"), pricing(38)),
+        people=34, known_from=2, stops=0.4,
+    ),
+    Story(
+        "leaves the checkout",
+        (sign_up(0), guide(0.1), key(0.2), pricing(6), cart(6.1, "Team", 290), guide(15, "billing")),
+        people=24, stops=0.2,
+    ),
+    Story(
+        "outgrows the plan",
+        (sign_up(0), key(0.1), call(0.2), limited(5), limited(9), upgrade(10, "Free", "Team"), limited(30)),
+        people=18, stops=0.4,
+    ),
+    # Hot: sales gets to know them.
+    Story(
+        "evaluates",
+        (home(0), blog(0.02, "build-or-buy"), sign_up(1), docs(1.1), key(1.2), call(2), pricing(5), pricing(6), cart(7, "Business", 1490),
+         pricing(8), SECURITY),
+        people=42, known_from=2, for_sales=True,
+    ),
+    Story(
+        "asks for a demo",
+        (home(0), pricing(0.02), page(0.03, "/customers", "Customers"), demo(0.04), SECURITY, pricing(9)),
+        people=34, known_from=3, for_sales=True,
+    ),
+    Story(
+        "brings the team",
+        (sign_up(0), docs(0.2), key(1), invite(3), call(3.1), guide(4, "teams"), pricing(9)),
+        people=18, for_sales=True,
+    ),
+    # Buys alone.
+    Story(
+        "buys alone",
+        (home(0), sign_up(0.1), docs(1), key(1.1), call(2), pricing(8), cart(8.1, "Team", 290), *bought(9, "Team", 290), key(12, "live"),
+         upgrade(40, "Team", "Business")),
+        people=16, known_from=1, for_sales=True,
+    ),
 ]  # fmt: skip
-VISITORS = 14
 
-
-def tell_history(person: Person, story: Story, *, now: datetime, rng: random.Random) -> Iterator[tuple[datetime, Message]]:
-    """The messages of one person's story, in order of time."""
-    shift = timedelta(days=rng.randint(story.early, story.late))
-    cursor = now - timedelta(days=90)
-    for number, act in enumerate(sorted(story.acts, key=lambda act: -parse_duration(act.ago))):
-        at = max(happens_at(act, person, now=now, shift=shift, rng=rng), cursor + timedelta(minutes=rng.randint(2, 25)))
-        cursor = at = min(at, now - timedelta(minutes=1))
-        yield at, message_for(person, act, at=at, known=number >= story.known_from, consents=story.consents)
-
-
-def happens_at(act: Act, person: Person, *, now: datetime, shift: timedelta, rng: random.Random) -> datetime:
-    """When an act happens: recent ones as they say, the others on a working day between nine and six where the person lives."""
-    ago = parse_duration(act.ago)
-    if ago < RECENT:
-        return now - ago - shift - timedelta(seconds=rng.randint(0, 400))
-    zone = ZoneInfo(person.firm.timezone)
-    day = (now - ago - shift).astimezone(zone).date()
-    day -= timedelta(days=max(0, day.weekday() - 4))
-    return datetime.combine(day, time(rng.randint(9, 17), rng.randint(0, 59), rng.randint(0, 59)), zone)
-
-
-def message_for(person: Person, act: Act, *, at: datetime, known: bool, consents: bool) -> Message:
-    """One message as a product would post it to /api/events."""
-    message: Message = {
-        "eventType": act.type,
-        "metadata": dict(act.data),
-        "timestamp": at.isoformat(),
-        "anonymousId": person.anonymous_id,
-        "messageId": f"demo-{person.number}-{act.type}-{at:%Y%m%dT%H%M%S}",
-    }
-    if act.type == "ABANDONED_CHECKOUT":
-        message["metadata"]["order_id"] = f"ord_{person.number:04d}"
-    if not known:
-        return message
-    message |= {"userId": person.user_id, "email": person.email}
-    if not person.said_who:
-        person.said_who = True
-        message["traits"] = person.traits
-        if consents:
-            message |= {"consent": {"newsletter": "granted"}, "proof": "Ticked “Send me best practices” in the sign-up form"}
-    return message
-
-
-def tell_visits(number: int, *, now: datetime, rng: random.Random) -> Iterator[tuple[datetime, Message]]:
-    """What a visitor did who never said who they are."""
-    at = now - timedelta(days=rng.randint(0, 30), minutes=rng.randint(5, 600))
-    for path, title in rng.sample(
-        [("/", "Home"), ("/pricing", "Pricing"), ("/docs", "Documentation"), ("/blog", "Blog")], rng.randint(1, 3)
-    ):
-        yield (
-            at,
-            {
-                "eventType": "PAGE_VIEWED",
-                "metadata": {"path": path, "title": title},
-                "timestamp": at.isoformat(),
-                "anonymousId": f"visitor_{number:04d}",
-                "messageId": f"demo-visitor-{number}-{at:%Y%m%dT%H%M%S}",
-            },
-        )
-        at = min(at + timedelta(seconds=rng.randint(20, 280)), now)
+# What leads to the moment the demo starts, so that some leads are hot right now; days count back from the last act.
+HOT_NOW = [
+    Story("asks for a demo now", (home(0), pricing(0.001), demo(0.003, "Can you show us approvals this week?")), people=0, known_from=2),
+    Story("reads prices now", (sign_up(-6), docs(-5.9), pricing(-3), pricing(-1), pricing(0)), people=0),
+    Story("leaves the checkout now", (sign_up(-4), docs(-3.9), pricing(-2), cart(0, "Business", 1490)), people=0),
+    Story("tries it now", (blog(-0.01), sign_up(-0.005), docs(0)), people=0, known_from=1),
+    Story("at the limit now", (sign_up(-9), key(-8.9), call(-8), limited(0)), people=0),
+    Story("brings the team now", (sign_up(-3), docs(-2.9), key(-1), invite(0)), people=0),
+]
+VISITORS = 150
+PAGES = [home(0), pricing(0), guide(0), blog(0), blog(0, "webhooks"), guide(0, "webhooks"), page(0, "/customers", "Customers"), SECURITY]
