@@ -11,6 +11,7 @@ from typing import Any
 import environ
 import structlog
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.csp import CSP
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -294,6 +295,7 @@ UNFOLD = {
     "SITE_TITLE": "Leadstate",
     "SITE_HEADER": "Leadstate",
     "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/leadstate.svg")}],
     "SHOW_HISTORY": True,
     "COLORS": {
         "primary": {  # our indigo, static/css/tokens.css
