@@ -75,6 +75,7 @@ class Node:
     change: Change | None = None
     problems: list[str] = field(default_factory=list)
     is_removed: bool = False
+    is_last: bool = False
 
     @property
     def held_why(self) -> str:
@@ -189,6 +190,7 @@ def nodes(campaign: Campaign, document: drafts.Document, state: DraftState, stag
             state.change_of(anchor) if state.is_live else None,
             state.problems.get(anchor, []),
             is_removed=step in gone,
+            is_last=index == len(present) - 1,
         )
 
 

@@ -22,6 +22,7 @@ urlpatterns = [
     path("campaigns/<str:key>/resume/", pages.resume, name="resume"),
     path("campaigns/<str:key>/steps/<str:step>/", writing.step_page, name="step"),
     path("campaigns/<str:key>/steps/<str:step>/preview/", writing.preview, name="preview"),
+    path("campaigns/<str:key>/steps/<str:step>/move/", writing.move, name="move"),
     path("campaigns/<str:key>/steps/<str:step>/test/", writing.send_test, name="test"),
     path("c/<str:token>", views.click, name="click"),
     path("u/<str:token>", views.unsubscribe, name="unsubscribe"),

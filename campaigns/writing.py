@@ -16,7 +16,7 @@ from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_http_methods, require_POST
 
 from campaigns import specimen
-from campaigns.drafts import save_content
+from campaigns.drafts import move_step, save_content
 from campaigns.models import Campaign, Step
 from campaigns.rendering import TemplateProblem, check_template
 from campaigns.transport import Failure
@@ -82,6 +82,12 @@ class LookForm(forms.Form):
     body = forms.CharField(max_length=100_000, required=False, strip=False)
 
 
+class MoveForm(forms.Form):
+    """Where a step goes."""
+
+    to = forms.ChoiceField(choices=[("earlier", "earlier"), ("later", "later")])
+
+
 def find_step(key: str, step: str) -> Step:
     """The step of the draft, with its campaign."""
     return get_object_or_404(Step.objects.select_related("campaign__topic", "campaign__live"), campaign__key=key, key=step)
@@ -134,6 +140,16 @@ def preview(request: HttpRequest, key: str, step: str) -> HttpResponse:
     made = specimen.make(row.campaign, lead, **words) if lead else None
     context = {"made": made, "part": data.get("part") or "html", "sender": settings.DEFAULT_FROM_EMAIL, "asked": data.get("lead", "")}
     return render(request, "campaigns/preview.html", context)
+
+
+@require_POST
+@marketer_page
+def move(request: HttpRequest, key: str, step: str) -> HttpResponse:
+    """Put a step one place earlier or later in the draft."""
+    row, form = find_step(key, step), MoveForm(request.POST)
+    if form.is_valid():
+        move_step(row.campaign, step, by=-1 if form.cleaned_data["to"] == "earlier" else 1, by_user=signed_in(request))
+    return redirect(f"{reverse('campaigns:campaign', args=[key])}#step-{step}")
 
 
 @require_POST

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods
 
 from campaigns.models import Campaign
+from campaigns.receipts import why, worded
 from campaigns.specimen import find_lead, latest_event, suggested_leads
 from crm.simulation import Plan, SimulationError, simulate
 from leads.access import marketer_page
@@ -53,8 +54,25 @@ def dry_run(request: HttpRequest, key: str) -> HttpResponse:
             plan = simulate(campaign, form.cleaned_data["lead"], event=event)
         except SimulationError as error:
             problem = str(error)
-    context = {"campaign": campaign, "form": form, "event": trigger.get("event"), "leads": leads, "plan": plan, "problem": problem}
+    context: dict[str, Any] = {
+        "campaign": campaign,
+        "form": form,
+        "event": trigger.get("event"),
+        "leads": leads,
+        "plan": plan,
+        "problem": problem,
+    }
+    if plan:
+        context |= {"ending": ending(plan), "lines": [(line, line.why and worded(line.why)) for line in plan.lines]}
     return render(request, "campaigns/dry_run.html", context, status=422 if form.is_bound and not form.is_valid() else 200)
+
+
+def ending(plan: Plan) -> str:
+    """How it would end, as a sentence."""
+    state, _, reason = plan.outcome.partition(": ")
+    if state == "refused":
+        return f"They would not enter: {why(reason)}."
+    return f"In the end: {state}{f', {why(reason)}' if reason else ''}."
 
 
 def first_guess(campaign: Campaign, leads: list[Lead]) -> dict[str, Any]:

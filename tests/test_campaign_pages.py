@@ -138,7 +138,7 @@ def test_the_pages_are_for_marketers(client, address):
     assert (anonymous.status_code, rep.status_code, client.get(address).status_code) == (302, 403, 200)
 
 
-@pytest.mark.parametrize("action", ["publish", "discard", "pause", "resume", "steps/welcome/test"])
+@pytest.mark.parametrize("action", ["publish", "discard", "pause", "resume", "steps/welcome/test", "steps/welcome/move"])
 def test_reps_change_nothing(client, action):
     published()
     client.force_login(make_rep())
@@ -607,6 +607,22 @@ def test_who_has_no_address_gets_no_test_mail(client):
     assert not mail.outbox
 
 
+def test_steps_are_moved_without_dragging(client, marketer):
+    campaign = published()
+
+    def move(key, to):
+        answer = client.post(f"/campaigns/DEEP/steps/{key}/move/", {"to": to})
+        assert answer.url == f"/campaigns/DEEP/#step-{key}"
+        return list(campaign.steps.values_list("key", flat=True))
+
+    assert move("limits", "earlier") == ["limits", "welcome", "tell-sales"]
+    assert move("limits", "earlier") == ["limits", "welcome", "tell-sales"]
+    assert move("welcome", "later") == ["limits", "tell-sales", "welcome"]
+    assert move("welcome", "sideways") == ["limits", "tell-sales", "welcome"]
+    assert "Order of the steps" in words(client.get("/campaigns/DEEP/?review"))
+    assert "1 change not live (1 yours)" in words(client.get("/campaigns/DEEP/"))
+
+
 # --- dry run
 
 
@@ -620,7 +636,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(client, marketer):
 
     text = words(answer)
     assert "It plays what is live" in words(asked)
-    assert "Ada Lovelace in API deep dive, started by downloaded api docs" in text
+    assert "Ada Lovelace in API deep dive, started by Downloaded API docs" in text
     assert "Asia/Tokyo" in text
     assert "Your first call" in text
     assert "completed" in text
@@ -636,7 +652,8 @@ def test_a_dry_run_by_hand_and_its_mistakes(client, marketer):
     nobody = client.post("/campaigns/DEEP/dry-run/", {"lead": "nobody@example.com"})
     broken = client.post("/campaigns/DEEP/dry-run/", {"lead": lead.email, "properties": "[1]"})
 
-    assert "no_consent" in words(by_hand) or "no consent" in words(by_hand)
+    assert "started by hand" in words(by_hand)
+    assert "No consent to this topic" in words(by_hand)
     assert (nobody.status_code, broken.status_code) == (422, 422)
     assert "Nobody we know" in words(nobody)
     assert "as a mapping" in words(broken)

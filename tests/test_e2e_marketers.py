@@ -164,10 +164,26 @@ def test_no_page_shuts_anybody_out(browser_page, campaign, dark):
 
 def test_a_dry_run_is_played_and_read(browser_page, campaign):
     page = browser_page("marketer")
+    bob = make_lead(name="Bob", email="bob@example.com")
+    make_consent(email=bob.email)
     page.goto("/campaigns/DEEP/dry-run/")
-    page.get_by_label("For").fill("ada@example.com")
+    page.get_by_label("For").fill(bob.email)
     page.get_by_label("A colleague starts it by hand").check()
     page.get_by_role("button", name="Play it").click()
 
     page.get_by_text("In the end").wait_for()
     assert_accessible(page)
+
+
+def test_steps_are_dragged_into_another_order_in_the_form(browser_page, campaign):
+    page = browser_page("marketer")
+    page.goto("/campaigns/DEEP/")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    handles = page.locator("#steps-group").get_by_text("drag_indicator")
+    handles.nth(1).drag_to(handles.nth(0), target_position={"x": 5, "y": 2}, steps=15)
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_url("**/campaigns/DEEP/")
+
+    assert list(campaign.steps.values_list("key", flat=True)) == ["tell", "welcome"]
+    assert "Order of the steps" in page.goto("/campaigns/DEEP/?review").text()
