@@ -350,7 +350,7 @@ def mailed(settings):
 def test_the_mailbox_is_for_staff(client, mailed, django_user_model):
     assert client.get(reverse("campaigns:mailbox")).status_code == 302
     client.force_login(django_user_model.objects.create_user("rep"))
-    assert client.get(reverse("campaigns:mailbox")).status_code == 302
+    assert client.get(reverse("campaigns:mailbox")).status_code == 403
 
 
 def test_the_mailbox_shows_mails_in_a_sandbox(admin_client, mailed):
