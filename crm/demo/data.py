@@ -23,10 +23,10 @@ from crm.demo.firms import FIRMS
 from crm.demo.readers import Readers
 from crm.demo.script import Post, deal_stories, rng_of, tell, tell_now, tell_visit
 from crm.demo.stories import BILLING, HOT_NOW, PRODUCT, VISITORS, WEBSITE, Story
-from crm.demo.world import FILES_KEPT, World, changed, frozen_at, keep_files, moments
+from crm.demo.world import FILES_KEPT, SATURDAY, World, changed, frozen_at, keep_files, moments
 from crm.playbook import apply_shipped
 from leads.api import deliver
-from leads.models import Delivery, Event, Lead, Notification, Source, Stage, User, Workspace
+from leads.models import Delivery, Event, Lead, Notification, SavedView, Source, Stage, User, Workspace
 from leads.vocabulary import parse_duration
 from leads.working_time import WorkingHours
 
@@ -50,7 +50,9 @@ RITAS_ZONES = (
     *("Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Kolkata"),
     *("Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland", "America/Sao_Paulo"),
 )
-ALL_WEEK, SATURDAY = "mon-sun 09:00-17:00", 5
+# What Rita looks at again and again on the board.
+VIEWS = {"All of sales": "owner=all&stage=sql", "Warm, nobody's yet": "owner=nobody&score=50"}
+ALL_WEEK = "mon-sun 09:00-17:00"
 
 # Who is hot right now: the story, the firm's place in FIRMS, and when its last act was: minutes ago, or, as text, the
 # minutes left of the time sales has ("-40": over), or the day before ("yesterday": nobody was there to take it).
@@ -205,9 +207,11 @@ def ends_at(when: int | str, *, now: datetime, zone: str) -> datetime:
 
 
 def plan_office(world: World, desk: Desk, *, days: int) -> None:
-    """The team's own life: absences, the campaign switched on, what Rita has to do today, and mails kept as files."""
+    """The team's own life: absences, the campaign switched on, what Rita looks at and has to do, and mails kept as files."""
     now, begin = world.now, world.now - timedelta(days=days)
     offsite = now - timedelta(days=1, hours=2)
+    for name, query in VIEWS.items():
+        SavedView.objects.create(user=desk.reps["rep"], page="board", name=name, query=query)
     weekly = Campaign.objects.get(key="WEEKLY_BEST_PRACTICES")
     world.plan(now - WEEKLY_SINCE, weekly.resume)
     world.plan(now - FILES_KEPT, keep_files)

@@ -169,7 +169,7 @@ STORIES = [
     ),
     Story(
         "asks for a demo",
-        (home(0), pricing(0.02), page(0.03, "/customers", "Customers"), demo(0.04), SECURITY, pricing(9)),
+        (home(0), pricing(0.02), page(0.03, "/customers", "Customers"), demo(0.04), docs(1), SECURITY, pricing(9)),
         people=34, known_from=3, for_sales=True,
     ),
     Story(
@@ -188,7 +188,12 @@ STORIES = [
 
 # What leads to the moment the demo starts, so that some leads are hot right now; days count back from the last act.
 HOT_NOW = [
-    Story("asks for a demo now", (home(0), pricing(0.001), demo(0.003, "Can you show us approvals this week?")), people=0, known_from=2),
+    Story(
+        "asks for a demo now",
+        (blog(-12, "build-or-buy"), guide(-5), home(0), pricing(0.001), demo(0.003, "Can you show us approvals this week?")),
+        people=0,
+        known_from=4,
+    ),
     Story("reads prices now", (sign_up(-6), docs(-5.9), pricing(-3), pricing(-1), pricing(0)), people=0),
     Story("leaves the checkout now", (sign_up(-4), docs(-3.9), pricing(-2), cart(0, "Business", 1490)), people=0),
     Story("tries it now", (blog(-0.01), sign_up(-0.005), docs(0)), people=0, known_from=1),

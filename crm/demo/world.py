@@ -19,8 +19,11 @@ type Act = Callable[[], object]
 # Mails older than this leave no file in the local mailbox; their text stays with the message.
 FILES_KEPT = timedelta(days=7)
 NOWHERE = {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}}
-# Hours (UTC) at which the workers of days long gone look for work; each look costs the same, however little there is.
-WEEKDAY, WEEKEND = (3, 8, 11, 14, 17, 21), (9, 18)
+# Hours (UTC) at which the workers of days long gone look for work, on weekdays and on weekends. Each look costs the same,
+# however little there is to do; a month back and more, fewer will do.
+SATURDAY = 5
+LATELY = timedelta(days=30)
+HOURS_LATELY, HOURS_BEFORE = ((7, 10, 13, 16, 20), (9, 18)), ((8, 12, 17), (14,))
 
 
 class World:
@@ -52,7 +55,6 @@ class World:
 
 def moments(begin: datetime, now: datetime) -> Iterator[datetime]:
     """When the workers look for work: a few times on a day long gone, often lately, and now."""
-    day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     moment = begin
     while moment < now:
         if now - moment < timedelta(hours=3):
@@ -60,18 +62,18 @@ def moments(begin: datetime, now: datetime) -> Iterator[datetime]:
         elif now - moment < timedelta(days=1):
             moment += timedelta(hours=1)
         else:
-            moment = next_look(moment, day)
-            day = moment.replace(hour=0)
+            moment = next_look(moment, HOURS_LATELY if now - moment < LATELY else HOURS_BEFORE)
         yield min(moment, now)
 
 
-def next_look(moment: datetime, day: datetime) -> datetime:
-    """The next hour on the timetable of days long gone."""
+def next_look(moment: datetime, timetable: tuple[tuple[int, ...], tuple[int, ...]]) -> datetime:
+    """The next hour on the timetable."""
+    day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     while True:
-        hours = WEEKEND if day.weekday() >= 5 else WEEKDAY
-        for hour in hours:
-            if (at := day + timedelta(hours=hour)) > moment:
-                return at
+        hours = timetable[day.weekday() >= SATURDAY]
+        later = [at for hour in hours if (at := day + timedelta(hours=hour)) > moment]
+        if later:
+            return later[0]
         day += timedelta(days=1)
 
 

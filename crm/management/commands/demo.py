@@ -28,7 +28,11 @@ from leads.models import User
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 50
-LOG_INS = [("rep", "sells: the board and today"), ("marketer", "+ campaigns, scoring and the admin"), ("admin", "everything")]
+LOG_INS = [
+    ("rep", "sells: board, today, leads, companies"),
+    ("marketer", "edits campaigns and scoring; may read the mailbox"),
+    ("admin", "may do everything"),
+]
 QUIET_CELERY = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 
