@@ -303,7 +303,7 @@ def test_a_history_that_was_interrupted_is_made_anew(settings, tmp_path):
     settings.DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "demo.sqlite3"}}
     (tmp_path / "demo.sqlite3").write_text("half")
 
-    with pytest.raises(KeyboardInterrupt), demo.noted_as_unfinished():
+    with pytest.raises(CommandError, match="anew"), demo.noted_as_unfinished():
         raise KeyboardInterrupt
     interrupted = demo.unfinished().exists()
     demo.forget_everything()

@@ -24,6 +24,7 @@ from django.utils import timezone
 from crm.demo import data, trickle
 from crm.demo.progress import Progress
 from crm.demo.supervisor import Child, Supervisor
+from crm.demo.world import changed
 from leads.models import User
 
 HOST = "127.0.0.1"
@@ -53,23 +54,22 @@ class Command(BaseCommand):
         with one_at_a_time():
             if reset or (is_embedded() and unfinished().exists()):
                 forget_everything()
-            self.prepare(empty=empty)
-            port = free_port(port)
-            status = self.supervise(port, empty=empty, lively=not (empty or no_trickle))
+            self.prepare(address(free_port(port)), empty=empty)
+            status = self.supervise(free_port(port), empty=empty, lively=not (empty or no_trickle))
         if status:
             raise CommandError("Stopped: a process failed again and again; its last words are above.")
         self.stdout.write("Stopped.")
 
-    def prepare(self, *, empty: bool) -> None:
-        """Bring the database up to date, and fill it when it is empty."""
+    def prepare(self, site_url: str, *, empty: bool) -> None:
+        """Bring the database up to date, and fill it when it is empty; the links in its mails lead to `site_url`."""
         logging.disable(logging.WARNING)  # people read this terminal; errors are shown
         if is_behind():
             self.stdout.write("Preparing the database …")
             call_command("migrate", verbosity=0)
         if not empty and data.is_empty():
             self.stdout.write(f"Making up {data.DAYS} days of history. This is done once; the next start is quick.")
-            progress = Progress(self.stdout, days=data.DAYS)
-            with noted_as_unfinished():
+            with noted_as_unfinished(), changed(settings, SITE_URL=site_url):
+                progress = Progress(self.stdout, days=data.DAYS)
                 progress.end(data.create(on_look=progress))
         connections.close_all()
         logging.disable(logging.NOTSET)
@@ -186,7 +186,11 @@ def noted_as_unfinished() -> Iterator[None]:
     """Leave the note if the block does not come to its end, whatever the reason."""
     if is_embedded():
         unfinished().touch()
-    yield
+    try:
+        yield
+    except KeyboardInterrupt:
+        what_next = "the next start makes the data anew" if is_embedded() else "drop the database and create it anew"
+        raise CommandError(f"Stopped half way; {what_next}.") from None
     if is_embedded():
         unfinished().unlink()
 
