@@ -18,7 +18,6 @@ from leads import consents, csv_import, intake, parsing, scoring
 from leads.bell import ring
 from leads.messages import Refused
 from leads.models import Consent, ContactPoint, Delivery, Event, Identity, Lead, normalize_email
-from leads.signals import lead_forgotten
 
 GONE = "[erased]"
 
@@ -104,8 +103,6 @@ def forget(email: str, *, suppress_unknown: bool = False) -> Forgotten:
         blank_receipts(traces)
         csv_import.blank_in_files(traces.without_addresses)
         blank_log(traces, leads.values())
-        for lead in leads.values():
-            lead_forgotten.send(sender=None, lead=lead)
         done.deleted = delete(leads)
     return done
 

@@ -25,7 +25,3 @@ leads_transitioned = Signal()
 #: Sent after anonymous or double leads were merged, before their survivors are refolded.
 #: Arguments: merges (dict[int, int]: absorbed lead id → survivor's id).
 leads_merged = Signal()
-
-#: Sent when somebody is to be forgotten, before the lead row and its events are deleted.
-#: Arguments: lead (Lead).
-lead_forgotten = Signal()

@@ -18,7 +18,6 @@ from campaigns.models import Campaign, CampaignVersion, Enrollment, Message
 from leads import intake
 from leads.intake import record_internal
 from leads.models import Consent, ContactPoint, Delivery, Event, Identity, Lead, LeadSearch, Task, Topic, hash_address
-from leads.signals import lead_forgotten
 from tests.factories import make_lead, make_rep, make_source, make_transition
 
 pytestmark = pytest.mark.django_db
@@ -275,22 +274,6 @@ def test_forgetting_twice_is_harmless_and_keeps_the_suppression():
 def test_what_is_no_address_is_refused():
     with pytest.raises(CommandError, match="'ada' is not a mail address"):
         forget("ada")
-
-
-def test_whoever_keeps_more_is_told_before_the_rows_go():
-    lead = make_lead(email=ADA)
-    told = []
-
-    def remember(*, lead, **kwargs):
-        told.append((lead.pk, Lead.objects.filter(pk=lead.pk).exists()))
-
-    lead_forgotten.connect(remember)
-    try:
-        forget(ADA)
-    finally:
-        lead_forgotten.disconnect(remember)
-
-    assert told == [(lead.pk, True)]
 
 
 def test_mails_in_the_local_mailbox_go_too(settings):
