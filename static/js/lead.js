@@ -27,6 +27,12 @@
     if (event.target.closest("dialog a[data-close]")) event.preventDefault();
   });
 
+  // A fact that was saved or left keeps the focus it had.
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const fact = document.getElementById(event.detail.target.id);
+    if (fact?.id.startsWith("fact-") && document.activeElement === document.body) fact.querySelector(".fact-value")?.focus();
+  });
+
   // After a tab or a form was swapped in, it is seen whole.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id === "write" && event.detail.requestConfig.verb === "get") {
