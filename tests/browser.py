@@ -84,7 +84,7 @@ class Browser:
             has_touch=touch,
             reduced_motion="reduce",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.add_init_script(TELL_VIOLATIONS)
         self.contexts.append(context)
         if login is not None:
