@@ -32,8 +32,8 @@ from leads.working_time import WorkingHours
 
 PASSWORD = "leadstate-demo"  # noqa: S105  printed for everybody, and the demo listens on this machine only
 DAYS = 90
-# The newsletter's campaign was switched on this long ago.
-WEEKLY_SINCE = timedelta(days=7)
+# When the newsletter's campaign was switched on for the first time, paused, and switched on again: shares of the days.
+WEEKLY_ON, WEEKLY_OFF, WEEKLY_AGAIN = 0.1, 0.26, 0.98
 SOURCES = {WEBSITE: Source.Scope.BROWSER, PRODUCT: Source.Scope.SERVER, BILLING: Source.Scope.SERVER}
 TEAM = [
     # user name, first and last name, group, may open the admin, superuser
@@ -207,13 +207,14 @@ def ends_at(when: int | str, *, now: datetime, zone: str) -> datetime:
 
 
 def plan_office(world: World, desk: Desk, *, days: int) -> None:
-    """The team's own life: absences, the campaign switched on, what Rita looks at and has to do, and mails kept as files."""
+    """The team's own life: absences, the newsletter, what Rita looks at and has to do, and mails kept as files."""
     now, begin = world.now, world.now - timedelta(days=days)
     offsite = now - timedelta(days=1, hours=2)
     for name, query in VIEWS.items():
         SavedView.objects.create(user=desk.reps["rep"], page="board", name=name, query=query)
     weekly = Campaign.objects.get(key="WEEKLY_BEST_PRACTICES")
-    world.plan(now - WEEKLY_SINCE, weekly.resume)
+    for share, switch in ((WEEKLY_ON, weekly.resume), (WEEKLY_OFF, weekly.pause), (WEEKLY_AGAIN, weekly.resume)):
+        world.plan(begin + share * timedelta(days=days), switch)
     world.plan(now - FILES_KEPT, keep_files)
     world.plan(begin + timedelta(days=days * 0.4), partial(away, ["sam"], (begin + timedelta(days=days * 0.5)).date()))
     world.plan(offsite, partial(away, list(desk.reps), offsite.date()))

@@ -23,7 +23,7 @@ NOWHERE = {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"
 # however little there is to do; a month back and more, fewer will do.
 SATURDAY = 5
 LATELY = timedelta(days=30)
-HOURS_LATELY, HOURS_BEFORE = ((7, 10, 13, 16, 20), (9, 18)), ((8, 12, 17), (14,))
+HOURS_LATELY, HOURS_BEFORE = ((7, 10, 13, 16, 20), (9, 18)), ((9, 16), (13,))
 
 
 class World:
