@@ -18,6 +18,8 @@ from leads.vocabulary import parse_duration
 # Entries of one page. Events are read further back, to tell how often something happened within a week.
 PAGE = 40
 LOOK_BACK = 200
+# Entries at most when the newest are fetched anew.
+MOST = 10 * PAGE
 WEEK = timedelta(days=7)
 KINDS = {"events": "What they did", "mails": "Mails", "moves": "Stages", "notes": "Notes and calls", "tasks": "Tasks"}
 RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
@@ -77,6 +79,30 @@ class Cursor:
         return Q(**{f"{column}__lte" if rank > self.rank else f"{column}__lt": self.at})
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of the past to show: behind `before`, or from now down to `down_to`; at most `limit` entries."""
+
+    now: datetime
+    before: Cursor | None = None
+    down_to: Cursor | None = None
+    limit: int = PAGE
+
+    def cut(self, rows: QuerySet[Any], kind: str, column: str, *, more: int = 0) -> QuerySet[Any]:
+        """The rows of a kind in it, newest first: one more than fits, and `more` behind that (of a week) to look back on."""
+        rows = rows.filter(self.before.older(kind, column) if self.before else Q(**{f"{column}__lte": self.now}))
+        if self.down_to and more:
+            rows = rows.filter(**{f"{column}__gte": self.down_to.at - WEEK})
+        elif self.down_to:
+            rows = rows.exclude(self.down_to.older(kind, column))
+        return rows.order_by(f"-{column}", "-pk")[: self.limit + 1 + more]
+
+    def is_behind(self, event: Event) -> bool:
+        """Whether an event, read to look back on, stands behind the part to show."""
+        end = self.down_to
+        return end is not None and (event.at, -RANKS["events"], event.pk) < (end.at, -end.rank, end.pk)
+
+
 @dataclass(frozen=True)
 class Timeline:
     """The past by day, newest first, as far as one page goes; `older` is where the next one begins."""
@@ -85,33 +111,33 @@ class Timeline:
     older: str = ""
 
 
-def build_timeline(lead: Lead, version: ScoringVersion | None, *, show: str = "", before: str = "", now: datetime) -> Timeline:
-    """One page of what has happened, of all kinds or only of the kind `show`: one query for each kind however long it is."""
-    cursor = Cursor.read(before) if before else None
+def build_timeline(
+    lead: Lead, version: ScoringVersion | None, *, show: str = "", before: str = "", down_to: str | None = None, now: datetime
+) -> Timeline:
+    """One page of what has happened, of all kinds or only of the kind `show`: one query for each kind however long it is.
+
+    `before` is the cursor that the page before ended with. `down_to` asks for what is newest down to that cursor ("":
+    down to the beginning), however many pages that has become meanwhile.
+    """
+    stretch = Stretch(now, Cursor.read(before)) if down_to is None else Stretch(now, None, Cursor.read(down_to), MOST)
     readers = {"events": past_events, "mails": past_mails, "notes": past_activities, "tasks": done_tasks}
     found: list[Entry] = []
     for kind, read in readers.items():
         if show in ("", kind):
-            found += read(lead, cursor, now)
+            found += read(lead, stretch)
     if show in ("", "moves"):
-        found += past_moves(lead, cursor, now, gate_names(version))
+        found += past_moves(lead, stretch, gate_names(version))
     found.sort(key=lambda entry: entry.place, reverse=True)
-    page = found[:PAGE]
+    page = found[: stretch.limit]
     days = [(day, list(group)) for day, group in groupby(page, key=lambda entry: timezone.localdate(entry.at))]
-    return Timeline(days, page[-1].cursor if len(found) > PAGE else "")
+    return Timeline(days, page[-1].cursor if len(found) > stretch.limit else "")
 
 
-def cut(rows: QuerySet[Any], kind: str, column: str, cursor: Cursor | None, now: datetime, limit: int = PAGE + 1) -> Any:
-    """The newest rows behind the cursor, and none from the future."""
-    rows = rows.filter(cursor.older(kind, column) if cursor else Q(**{f"{column}__lte": now}))
-    return rows.order_by(f"-{column}", "-pk")[:limit]
-
-
-def past_events(lead: Lead, cursor: Cursor | None, now: datetime) -> list[Entry]:
+def past_events(lead: Lead, stretch: Stretch) -> list[Entry]:
     """What they did, in words, with how often they did it within a week."""
-    rows = list(cut(lead.events.select_related("source"), "events", "at", cursor, now, PAGE + 1 + LOOK_BACK))
-    shown = rows[: PAGE + 1]
-    whole = len(rows) <= PAGE + LOOK_BACK  # or else the oldest week seen may be cut off
+    rows = list(stretch.cut(lead.events.select_related("source"), "events", "at", more=LOOK_BACK))
+    shown = [event for event in rows[: stretch.limit + 1] if not stretch.is_behind(event)]
+    whole = len(rows) <= stretch.limit + LOOK_BACK  # or else the oldest week seen may be cut off
     counted: set[tuple[str, str]] = set()
     entries = []
     for n, event in enumerate(shown):
@@ -139,10 +165,10 @@ def entry_of_event(event: Event, times: int) -> Entry:
     return Entry(event.at, "events", event.pk, event_icon(event.type), sentence, said.detail, tags, origin=origin)
 
 
-def past_moves(lead: Lead, cursor: Cursor | None, now: datetime, gates: dict[str, str]) -> Iterator[Entry]:
+def past_moves(lead: Lead, stretch: Stretch, gates: dict[str, str]) -> Iterator[Entry]:
     """Stage changes: to where, by whom or by which gate, and why."""
     rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event")
-    for move in cut(rows, "moves", "at", cursor, now):
+    for move in stretch.cut(rows, "moves", "at"):
         yield entry_of_move(move, gates)
 
 
@@ -162,10 +188,10 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
 
 
-def past_mails(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Entry]:
+def past_mails(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Mails that came to an end, sent or not, and why not."""
     rows = lead.messages.filter(ended_at__isnull=False).select_related("enrollment__campaign").defer("text", "html")
-    for mail in cut(rows, "mails", "ended_at", cursor, now):
+    for mail in stretch.cut(rows, "mails", "ended_at"):
         text = f"{MAIL_WORDS.get(mail.state, mail.get_state_display())}: {subject_of(mail)}"
         detail = " · ".join(filter(None, [campaign_of(mail), why_words(mail.reason) if mail.state != "sent" else ""]))
         icon = MAIL_ICONS.get(mail.state, "mail")
@@ -182,19 +208,19 @@ def campaign_of(mail: Any) -> str:
     return str(mail.enrollment.campaign) if mail.enrollment else ""
 
 
-def past_activities(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Entry]:
+def past_activities(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Notes, calls and meetings."""
-    for row in cut(lead.activities.select_related("by_user"), "notes", "at", cursor, now):
+    for row in stretch.cut(lead.activities.select_related("by_user"), "notes", "at"):
         who = str(row.by_user) if row.by_user else "A colleague"
         verb = {Activity.Kind.NOTE: "noted", Activity.Kind.CALL: "called", Activity.Kind.MEETING: "met them"}[row.kind]
         outcome = row.get_outcome_display().lower() if row.outcome else ""
         yield Entry(row.at, "notes", row.pk, ACTIVITY_ICONS[row.kind], f"{who} {verb}", outcome, body=row.text)
 
 
-def done_tasks(lead: Lead, cursor: Cursor | None, now: datetime) -> Iterator[Entry]:
+def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Tasks that are done."""
     rows = Task.objects.filter(Q(lead=lead) | Q(pk__in=lead.joined_tasks.values("pk")), done_at__isnull=False)
-    for task in cut(rows.select_related("owner", "rejected_for"), "tasks", "done_at", cursor, now):
+    for task in stretch.cut(rows.select_related("owner", "rejected_for"), "tasks", "done_at"):
         what = f"Rejected: {task.rejected_for.name}" if task.rejected_for else "Done"
         detail = " · ".join(filter(None, [str(task.owner) if task.owner else "", what if task.rejected_for else ""]))
         yield Entry(task.done_at, "tasks", task.pk, "circle-check-big", f"Task done: {task}", detail)

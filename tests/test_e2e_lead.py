@@ -98,6 +98,8 @@ def test_errors_stand_beside_the_field_and_esc_leaves_it(browser_page):
     page.locator("#id_email").press("Escape")
     page.locator("#fact-email .fact-value", has_text="ada@acme.example").wait_for()
 
+    expect(page.locator("#fact-email :focus")).to_have_count(1)
+
 
 def test_everything_is_done_by_keyboard(browser_page):
     lead = make_story()

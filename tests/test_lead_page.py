@@ -539,6 +539,24 @@ def test_older_pages_follow_without_gap_or_repetition(client, lead, rep):
     assert len(seen) == len(set(seen)) == 120
 
 
+def test_what_is_fetched_anew_reaches_down_to_the_older_pages(client, lead, rep):
+    at = timezone.now() - timedelta(hours=1)
+    for n in range(60):
+        make_event(lead=lead, type=f"THING_{n:02}", at=at - timedelta(minutes=n // 3))
+    page = page_of(client, lead)
+    anew = page.split('id="newest" hx-get="')[1].split('"')[0].replace("&amp;", "&")
+    Activity.objects.create(lead=lead, text="Likes tea", by_user=rep)
+
+    part = client.get(anew, headers={"HX-Request": "true"}).content.decode()
+
+    shown = [line.split("<", 1)[0].strip() for line in part.split("<p>")[1:] if line.startswith("Thing")]
+    assert "Likes tea" in part
+    assert shown == [line.split("<", 1)[0].strip() for line in page.split("<p>")[1:] if line.startswith("Thing")]
+    assert len(shown) == 40
+    assert 'class="more"' not in part
+    assert anew.split("down_to=")[1] in part
+
+
 def test_a_broken_place_in_the_address_is_the_beginning(client, lead):
     make_event(lead=lead, type="SIGNED_UP")
 

@@ -55,13 +55,14 @@ def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None 
 
 
 def timeline_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None) -> Context:
-    """What is to come and one page of what was; filter and place stand in the address."""
+    """What is to come and one page of what was; filter and place (`before`, or `down_to`) stand in the address."""
     show = request.GET.get("show", "")
     show, before, now = show if show in KINDS else "", request.GET.get("before", ""), timezone.now()
+    down_to = request.GET.get("down_to")
     version = version or (ScoringVersion.live() if show in ("", "moves") else None)
-    context: Context = {"kinds": KINDS, "show": show, "before": before, "tasks": tasks_of(lead), "now": now}
+    context: Context = {"kinds": KINDS, "show": show, "before": before, "down_to": down_to, "tasks": tasks_of(lead), "now": now}
     context["ahead"] = [] if before else look_forward(lead, context["tasks"], show=show, now=now)
-    return context | {"timeline": build_timeline(lead, version, show=show, before=before, now=now)}
+    return context | {"timeline": build_timeline(lead, version, show=show, before=before, down_to=down_to, now=now)}
 
 
 def tasks_part(request: HttpRequest, lead: Lead) -> Context:
@@ -149,6 +150,7 @@ def part(request: HttpRequest, uid: UUID, name: str) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect(lead)
     fragment = "older" if name == "timeline" and request.GET.get("before") else name
+    fragment = "newest" if name == "timeline" and "down_to" in request.GET else fragment
     return render(request, f"{PAGE}#{fragment}", {"lead": lead} | PARTS[name](request, lead))
 
 

@@ -27,10 +27,16 @@
     if (event.target.closest("dialog a[data-close]")) event.preventDefault();
   });
 
-  // A fact that was saved or left keeps the focus it had.
-  document.addEventListener("htmx:afterSettle", (event) => {
-    const fact = document.getElementById(event.detail.target.id);
-    if (fact?.id.startsWith("fact-") && document.activeElement === document.body) fact.querySelector(".fact-value")?.focus();
+  // A fact that is swapped while it has the focus keeps it: at once, for another swap may follow before this one settles.
+  let held = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target } = event.detail;
+    if (target.id.startsWith("fact-")) held = target.contains(document.activeElement) ? target.id : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (!held || document.activeElement !== document.body) return;
+    document.getElementById(held)?.querySelector(".fact-value, input, select")?.focus();
+    held = null;
   });
 
   // After a tab or a form was swapped in, it is seen whole.
