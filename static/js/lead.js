@@ -27,7 +27,7 @@
     if (event.target.closest("dialog a[data-close]")) event.preventDefault();
   });
 
-  // A fact that is swapped while it has the focus keeps it: at once, for another swap may follow before this one settles.
+  // A fact that is swapped while it has the focus keeps it.
   let held = null;
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { target } = event.detail;
@@ -35,7 +35,7 @@
   });
   document.addEventListener("htmx:afterSwap", () => {
     if (!held || document.activeElement !== document.body) return;
-    document.getElementById(held)?.querySelector(".fact-value, input, select")?.focus();
+    document.getElementById(held)?.querySelector(".fact-value, [autofocus]")?.focus();
     held = null;
   });
 
