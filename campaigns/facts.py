@@ -191,6 +191,10 @@ class LeadView(EventView):
         """How long the lead has been in its stage."""
         return (self.facts.now - self.lead.stage_since).total_seconds()
 
+    def seconds_idle(self) -> float:
+        """How long the person has done nothing; for ever, as far as we know, when they never did anything."""
+        return (self.facts.now - (self.lead.last_event_at or self.lead.first_seen_at)).total_seconds()
+
     def in_campaign(self, condition: InCampaign) -> bool:
         """Whether the lead is, or was, in such a campaign."""
         return self.facts.is_in(self.lead, condition)

@@ -10,12 +10,14 @@ from django.utils import timezone
 from campaigns.models import Campaign
 from crm import yaml_lines
 from crm.playbook_document import KINDS, MAPPINGS, SECTIONS, UNORDERED, plain, tidy
-from leads.models import DerivedType, Draft, FitRule, Gate, ScoringLimits, ScoringRule
+from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule
 from leads.shape import same
 
 AUTHORED: dict[str, type[Draft]] = {
     "rules": ScoringRule,
     "fit": FitRule,
+    "idle": IdleRule,
+    "exclude": Exclusion,
     "limits": ScoringLimits,
     "derive": DerivedType,
     "gates": Gate,
@@ -34,7 +36,7 @@ class Unit:
     @property
     def place(self) -> str:
         """How people find it: scoring.rules[viewed-pricing]."""
-        name = f"scoring.{self.name}" if self.name in {"derive", "limits", "rules", "fit"} else self.name
+        name = f"scoring.{self.name}" if self.name in {"derive", "limits", "rules", "fit", "idle", "exclude"} else self.name
         return f"{name}[{self.key}]" if self.key else name
 
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from campaigns.documents import CampaignDoc, SendingDoc, StepDoc, TriggerDoc
-from leads.documents import DeriveDoc, Duration, FitDoc, GateDoc, LimitsDoc, RuleDoc, ScoringDoc, Strict
+from leads.documents import Conditions, DeriveDoc, Duration, FitDoc, GateDoc, IdleDoc, LimitsDoc, RuleDoc, ScoringDoc, Strict
 from leads.shape import NotBuilt, canonical, same
 
 StageKey = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40, description="lower case letters, digits, - and _")]
@@ -77,9 +77,6 @@ FRESH: dict[str, Any] = {
 }
 
 NOT_BUILT: NotBuilt = {
-    (ScoringDoc, "idle"): "idle rules; leave idle out",
-    (ScoringDoc, "exclude"): "exclusion by conditions; leave exclude out",
-    (RuleDoc, "reset"): "rules that reset; leave the rule out, or give it points",
     (TriggerDoc, "audience"): "a trigger on beginning to match an audience; use event, stage or schedule with the campaign's audience",
     (TriggerDoc, "date"): "a trigger on a date; use event, stage or schedule",
     (TriggerDoc, "offset"): "a trigger on a date; use event, stage or schedule",
@@ -102,12 +99,14 @@ KINDS: dict[str, Any] = {
     "limits": LimitsDoc,
     "rules": RuleDoc,
     "fit": FitDoc,
+    "idle": IdleDoc,
+    "exclude": Conditions,
     "gates": GateDoc,
     "campaigns": CampaignDoc,
 }
-MAPPINGS = {"timezone", "sending", "derive", "limits"}
+MAPPINGS = {"timezone", "sending", "derive", "limits", "exclude"}
 # Lists whose order means nothing: they keep the order of the file.
-UNORDERED = {"reasons", "topics", "rules", "fit", "campaigns"}
+UNORDERED = {"reasons", "topics", "rules", "fit", "idle", "campaigns"}
 
 # JSON columns lose the order of keys on PostgreSQL; this is the order people expect.
 KEY_ORDER = [
@@ -129,6 +128,8 @@ KEY_ORDER = [
         "limits",
         "rules",
         "fit",
+        "idle",
+        "exclude",
     ],
     *[
         "fit_max",
@@ -151,6 +152,7 @@ KEY_ORDER = [
         "when",
         "as",
         "points",
+        "reset",
         "limit",
         "expires_after",
         "max_age",

@@ -25,8 +25,15 @@ class View(Protocol):
     def seconds_in_stage(self) -> float:
         """For how long the lead has been in its stage."""
 
+    def seconds_idle(self) -> float:
+        """For how long the person has done nothing."""
+
     def in_campaign(self, cond: "InCampaign") -> bool:
         """Whether the lead has such a run."""
+
+    def until(self, node: "Leaf") -> int | None:
+        """When what counts for a condition now begins to fall away (µs since 1970); None: never, or the view doesn't know."""
+        return None
 
     def held_back(self) -> str:
         """Why high scores do not count at the moment (evidence restarts after a move backwards); empty: they do."""
@@ -34,11 +41,15 @@ class View(Protocol):
 
 
 class Check(NamedTuple):
-    """One condition with its answer, for "what is missing"."""
+    """One condition with its answer, for "what is missing".
+
+    `until`: when what counts for it now begins to fall away, in µs since 1970; None: never, or nobody knows.
+    """
 
     text: str
     ok: bool
     current: str
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,17 @@ class InStageFor:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleFor:
+    """Nothing done for at least so many seconds: {idle_for: 90d}. Our mails and staff's acts don't count as doing."""
+
+    seconds: int
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds for what the view shows."""
+        return view.seconds_idle() >= self.seconds
+
+
+@dataclass(frozen=True, slots=True)
 class InCampaign:
     """A run (status active, completed or ever) of one campaign, or of any that is triggered this way (event, stage, …)."""
 
@@ -179,7 +201,7 @@ class Not:
         return not self.node.holds(view)
 
 
-type Leaf = Field | Number | EventCount | InStageFor | InCampaign
+type Leaf = Field | Number | EventCount | InStageFor | IdleFor | InCampaign
 type Node = Leaf | All | AnyOf | Not
 
 ALWAYS = All(())
@@ -223,6 +245,10 @@ class EventView(View):
 
     def seconds_in_stage(self) -> float:
         """Nothing: an event stands in no stage."""
+        return 0.0
+
+    def seconds_idle(self) -> float:
+        """Nothing: it is just happening."""
         return 0.0
 
     def in_campaign(self, cond: InCampaign) -> bool:
@@ -282,6 +308,7 @@ def _describe_count(node: EventCount) -> str:
         text = f"{node.event} {'at most' if node.at_most is not None else 'exactly'} {times}"
     if node.when != ALWAYS:
         text += f" where {describe(node.when)}"
+    text += " by anybody at the company" if node.of == "company" else ""
     text += f" within {_span(node.within // MICROSECONDS)}" if node.within is not None else ""
     return text + (f", {_span(node.every // MICROSECONDS)} apart" if node.every is not None else "")
 
@@ -300,6 +327,8 @@ def _describe_leaf(node: Leaf) -> str:
         return _describe_count(node)
     if isinstance(node, InStageFor):
         return f"in this stage for {_span(node.seconds)}"
+    if isinstance(node, IdleFor):
+        return f"nothing done for {_span(node.seconds)}"
     return _describe_campaign(node)
 
 
@@ -329,13 +358,15 @@ def _current(node: Leaf, view: View) -> str:
         return f"{view.count(node)}/{node.bound}" + (f" in {_span(node.within // MICROSECONDS)}" if node.within is not None else "")
     if isinstance(node, InStageFor):
         return _span(int(view.seconds_in_stage()))
+    if isinstance(node, IdleFor):
+        return _span(int(view.seconds_idle()))
     return "yes" if view.in_campaign(node) else "no"
 
 
 def explain(node: Node, view: View) -> list[Check]:
     """One check for each leaf, in order; below a `not` a leaf is fine when it does not hold."""
     if isinstance(node, Not):
-        return [Check(f"not ({check.text})", not check.ok, check.current) for check in explain(node.node, view)]
+        return [Check(f"not ({check.text})", not check.ok, check.current, check.until) for check in explain(node.node, view)]
     if isinstance(node, All | AnyOf):
         return [check for inner in node.nodes for check in explain(inner, view)]
-    return [Check(_describe_leaf(node), node.holds(view), _current(node, view))]
+    return [Check(_describe_leaf(node), node.holds(view), _current(node, view), view.until(node))]

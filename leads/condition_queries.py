@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from leads.condition_nodes import All, AnyOf, Field, InCampaign, InStageFor, Node, Not, Number
+from leads.condition_nodes import All, AnyOf, Field, IdleFor, InCampaign, InStageFor, Node, Not, Number
 
 #: Text columns that are empty when nothing is known.
 TEXTS = ("name", "email", "phone", "title", "country", "timezone")
@@ -33,11 +33,18 @@ def to_q(node: Node, *, campaign_q: Callable[[InCampaign], Q], now: datetime) ->
         return _number(node.axis, "gte", node.at_least)
     if isinstance(node, InStageFor):
         return Q(stage_since__lte=now - timedelta(seconds=node.seconds)), True
+    if isinstance(node, IdleFor):
+        return _idle(now - timedelta(seconds=node.seconds)), True
     if isinstance(node, InCampaign):
         return campaign_q(node), True
     if isinstance(node, Field):
         return _field(node)
     return UNFILTERED  # event counts: derived types are known to scoring models only
+
+
+def _idle(since: datetime) -> Q:
+    """Filter by the last thing a person did; who never did anything is idle since they were first seen."""
+    return Q(last_event_at__lte=since) | Q(last_event_at=None, first_seen_at__lte=since)
 
 
 def _join(node: All | AnyOf, filters: list[Filter]) -> Filter:

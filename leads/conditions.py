@@ -18,6 +18,7 @@ from leads.condition_nodes import (
     EventCount,
     EventView,
     Field,
+    IdleFor,
     InCampaign,
     InStageFor,
     Leaf,
@@ -41,6 +42,7 @@ __all__ = [
     "EventCount",
     "EventView",
     "Field",
+    "IdleFor",
     "InCampaign",
     "InStageFor",
     "Leaf",
@@ -71,6 +73,7 @@ class Place(StrEnum):
     """Where a condition stands; it decides what the condition may ask for."""
 
     EVENT = "the condition of an event"
+    EXCLUDE = "an exclusion"
     RULE = "a scoring rule"
     FIT = "a fit rule"
     GATE = "a gate"
@@ -81,13 +84,14 @@ class Place(StrEnum):
 
 NUMBERS = ("score", "engagement", "fit")
 GROUPS = ("all", "any", "not")
-LOOKS = ("field", "event", *NUMBERS, "in_stage_for", "campaign")
+LOOKS = ("field", "event", *NUMBERS, "in_stage_for", "idle_for", "campaign")
 ALLOWED = {
     Place.EVENT: {"field"},
     Place.RULE: {"field"},
     Place.FIT: {"field"},
+    Place.EXCLUDE: {"field"},
     Place.TRIGGER: {"field"},
-    Place.GATE: {"field", "event", *NUMBERS},
+    Place.GATE: {"field", "event", *NUMBERS, "in_stage_for", "idle_for"},
     Place.RUN: set(LOOKS),
     Place.AUDIENCE: set(LOOKS),
 }
@@ -102,6 +106,7 @@ LEAD_FIELDS = (*PERSON, "stage", *NUMBERS, "value", "source")
 UNKNOWN = {
     Place.RULE: ("stage", "value", "source"),
     Place.FIT: ("stage", "value", "source", *NUMBERS),
+    Place.EXCLUDE: ("stage", "value", "source", *NUMBERS),
     Place.GATE: ("value", "source"),
 }
 UPWARD = ("is", "in", "gt", "gte", "between")
@@ -189,8 +194,6 @@ class _Reader:
         return All(nodes) if word == "all" else AnyOf(nodes)
 
     def look(self, word: str, given: dict[str, Any]) -> Node:
-        if word == "in_stage_for" and self.place == Place.GATE:
-            self.at(word).fail("in_stage_for in a gate is not built yet; leave it out")
         if word not in ALLOWED[self.place]:
             self.at(word).fail(f"{self.place} cannot ask for {word}; it may use {', '.join(sorted(ALLOWED[self.place]))}")
         if word in NUMBERS:
@@ -199,6 +202,7 @@ class _Reader:
             "field": self.field,
             "event": self.event,
             "in_stage_for": self.in_stage_for,
+            "idle_for": self.idle_for,
             "campaign": self.campaign,
         }
         return readers[word](given)
@@ -284,10 +288,8 @@ class _Reader:
 
     def whose(self, given: dict[str, Any]) -> str:
         of = given.get("of", "lead")
-        if of == "company":
-            self.at("of").fail("of: company is not built yet; leave it out to count the lead's own events")
-        if of != "lead":
-            self.at("of").fail(f"of is lead, not {of!r}")
+        if of not in ("lead", "company"):
+            self.at("of").fail(f"of is lead or company, not {of!r}")
         return str(of)
 
     def span(self, given: dict[str, Any], word: str) -> int | None:
@@ -307,6 +309,10 @@ class _Reader:
     def in_stage_for(self, given: dict[str, Any]) -> InStageFor:
         self.only(given, "in_stage_for")
         return InStageFor((self.span(given, "in_stage_for") or 0) // 1_000_000)
+
+    def idle_for(self, given: dict[str, Any]) -> IdleFor:
+        self.only(given, "idle_for")
+        return IdleFor((self.span(given, "idle_for") or 0) // 1_000_000)
 
     def campaign(self, given: dict[str, Any]) -> InCampaign:
         self.only(given, "campaign", "status")

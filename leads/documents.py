@@ -41,11 +41,12 @@ class LimitDoc(Strict):
 
 
 class RuleDoc(Strict):
-    """What one kind of event is worth."""
+    """What one kind of event is worth: points, or a `reset` of all engagement to nothing (or the floor)."""
 
     key: Key
     event: EventType
-    points: Points
+    points: Points | None = None
+    reset: Literal["engagement"] | None = None
     name: Name = ""
     when: Conditions = []
     limit: LimitDoc | None = None
@@ -58,6 +59,16 @@ class FitDoc(Strict):
     key: Key
     when: Conditions
     points: Points
+    name: Name = ""
+
+
+class IdleDoc(Strict):
+    """What it is worth when somebody does nothing for `after`, and again for every further `every` (left out: once)."""
+
+    key: Key
+    after: Duration
+    points: Points
+    every: Duration | None = None
     name: Name = ""
 
 
@@ -78,6 +89,8 @@ class ScoringDoc(Strict):
     limits: LimitsDoc = msgspec.field(default_factory=LimitsDoc)
     rules: list[RuleDoc] = []
     fit: list[FitDoc] = []
+    idle: list[IdleDoc] = []
+    exclude: Conditions = []
 
 
 class GateDoc(Strict, rename={"from_": "from"}):

@@ -48,6 +48,8 @@ class State:
     fit: int = 0
     known: bool = False
     events: int = 0  # facts folded
+    first: int | None = None  # when the first fact happened
+    active: int | None = None  # when the person last did something
     last: tuple[int, int, str] | None = None  # the last fact: (at, source, key)
     watermark: int = EARLIEST  # the last thing that time or people did; a fact before it calls for a refold
     clock: int = EARLIEST

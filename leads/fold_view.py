@@ -45,6 +45,11 @@ class FoldView(View):
         """Since the last move; nothing before the first."""
         return 0.0 if self.state.stage_at is None else (self.at - self.state.stage_at) / 1_000_000
 
+    def seconds_idle(self) -> float:
+        """Since the person last did something; since the first fact when they never did, nothing before it."""
+        since = self.state.first if self.state.active is None else self.state.active
+        return 0.0 if since is None else (self.at - since) / 1_000_000
+
     def in_campaign(self, cond: InCampaign) -> bool:
         """No: scoring knows no campaigns."""
         return False

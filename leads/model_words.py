@@ -4,7 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from leads.condition_nodes import MICROSECONDS, UNITS, WORDS
-from leads.conditions import ALWAYS, All, AnyOf, ConditionError, EventCount, Field, InCampaign, InStageFor, Node, Not, Number, Place, parse
+from leads.conditions import (
+    ALWAYS,
+    All,
+    AnyOf,
+    ConditionError,
+    EventCount,
+    Field,
+    IdleFor,
+    InCampaign,
+    InStageFor,
+    Node,
+    Not,
+    Number,
+    Place,
+    parse,
+)
 from leads.templatetags.words import event_words, signed
 from leads.vocabulary import parse_duration
 
@@ -54,7 +69,8 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 
 def rule_sentence(rule: Mapping[str, Any], stages: Stages) -> str:
     """What a rule gives: "+10 points if plan is “team”, at most 3 times a day, expires after 90 days"."""
-    text = points(rule["points"]) + clause(" if ", rule.get("when"), Place.RULE, stages)
+    text = "back to no engagement points" if rule.get("reset") else points(rule.get("points") or 0)
+    text += clause(" if ", rule.get("when"), Place.RULE, stages)
     text += f", {limit_words(rule['limit'])}" if rule.get("limit") else ""
     return text + (f", expires after {span(rule['expires_after'])}" if rule.get("expires_after") else "")
 
@@ -74,6 +90,17 @@ def limit_words(limit: Mapping[str, Any]) -> str:
 def fit_sentence(fit: Mapping[str, Any], stages: Stages) -> str:
     """What a fit rule gives: "+15 points while title has the word “CTO”"."""
     return points(fit["points"]) + clause(" while ", fit.get("when"), Place.FIT, stages)
+
+
+def idle_sentence(idle: Mapping[str, Any], stages: Stages) -> str:
+    """What an idle rule gives: "−10 points after 30 days without doing anything, and again every 30 days"."""
+    again = f", and again every {span(idle['every'])}" if idle.get("every") else ""
+    return f"{points(idle['points'])} after {span(idle['after'])} without doing anything{again}"
+
+
+def exclude_sentence(conditions: Any, stages: Stages) -> str:
+    """For whom nothing counts: "No points, gates or campaigns for anybody whose email ends with “@example.com”"."""
+    return f"No points, gates or campaigns while {conditions_phrase(conditions, Place.EXCLUDE, stages)}"
 
 
 def derive_sentence(derive: Mapping[str, Any], stages: Stages) -> str:
@@ -130,6 +157,8 @@ def phrase(node: Node, stages: Stages, place: Place) -> str:
         return f"{node.axis} is at least {node.at_least}"
     if isinstance(node, InStageFor):
         return f"in the same stage for {span_of(node.seconds)}"
+    if isinstance(node, IdleFor):
+        return f"nothing done for {span_of(node.seconds)}"
     return campaign_phrase(node)
 
 

@@ -1,6 +1,7 @@
 """The scoring model between its draft (rows that people edit) and its published versions (documents that never change)."""
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -8,13 +9,26 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from leads.conditions import All, AnyOf, ConditionError, Node, Place, parse
-from leads.documents import GateDoc, LimitDoc, LimitsDoc, ModelDoc, ScoringDoc
+from leads.documents import GateDoc, IdleDoc, LimitDoc, LimitsDoc, ModelDoc, RuleDoc, ScoringDoc
 from leads.gate_cycles import find_cycle
-from leads.models import DerivedType, FitRule, Gate, ScoringLimits, ScoringRule, ScoringVersion, Stage, User, Workspace
+from leads.models import (
+    DerivedType,
+    Exclusion,
+    FitRule,
+    Gate,
+    IdleRule,
+    ScoringLimits,
+    ScoringRule,
+    ScoringVersion,
+    Stage,
+    User,
+    Workspace,
+)
 from leads.shape import Path, Problem, PublishError, builtins, read, same, suggestion, without_blanks
-from leads.vocabulary import is_reserved
+from leads.vocabulary import is_reserved, parse_duration
 
 STAGE_OPERATORS = {"is", "is_not", "in", "not_in"}
+SHORTEST_IDLE = timedelta(hours=1)
 
 
 # --- draft and versions -------------------------------------------------------------------------
@@ -24,6 +38,11 @@ def draft_document() -> dict[str, Any]:
     """The draft as the sections `scoring` and `gates` of a playbook, whatever people have typed into it."""
     rules = [rule_entry(rule) for rule in ScoringRule.objects.all()]
     fit = [{"key": rule.key, "points": rule.points, "when": rule.when, "name": rule.name} for rule in FitRule.objects.all()]
+    idle = [
+        {"key": rule.key, "after": rule.after, "points": rule.points} | without_blanks({"every": rule.every, "name": rule.name})
+        for rule in IdleRule.objects.all()
+    ]
+    exclusion = Exclusion.objects.filter(pk=1).first()
     derive = [{"from": row.source_type, "as": row.derived_type, "when": row.when} for row in DerivedType.objects.all()]
     limits = ScoringLimits.objects.values(*LimitsDoc.__struct_fields__).filter(pk=1).first() or {}
     scoring = {
@@ -31,6 +50,8 @@ def draft_document() -> dict[str, Any]:
         "limits": without_blanks(limits),
         "rules": rules,
         "fit": [{"when": []} | without_blanks(entry) for entry in fit],
+        "idle": idle,
+        "exclude": exclusion.conditions if exclusion else [],
     }
     gates = Gate.objects.prefetch_related("from_stages")
     return {"scoring": without_blanks(scoring), "gates": [gate_entry(gate) for gate in gates]}
@@ -39,7 +60,8 @@ def draft_document() -> dict[str, Any]:
 def rule_entry(rule: ScoringRule) -> dict[str, Any]:
     """One rule as it stands in a playbook."""
     limit = without_blanks({"times": rule.limit_times, "per": rule.limit_per, "days": rule.limit_days})
-    return {"key": rule.key, "event": rule.event, "points": rule.points} | without_blanks(
+    worth = {"reset": rule.reset} if rule.reset else {"points": rule.points}
+    return {"key": rule.key, "event": rule.event, **worth} | without_blanks(
         {"name": rule.name, "when": rule.when, "limit": limit, "expires_after": rule.expires_after}
     )
 
@@ -90,10 +112,15 @@ def lock_workspace() -> Workspace:
 
 
 def replace_scoring(doc: ScoringDoc, stamp: dict[str, Any]) -> None:
-    """Rules, fit, limits and derived types."""
+    """Rules, fit, idle rules, limits, exclusion and derived types."""
     replace_rows(ScoringRule.objects.all(), {rule.key: rule_values(rule) for rule in doc.rules}, stamp)
     fit = {rule.key: {"name": rule.name, "when": rule.when, "points": rule.points} for rule in doc.fit}
     replace_rows(FitRule.objects.all(), fit, stamp)
+    idle = {rule.key: {"name": rule.name, "after": rule.after, "every": rule.every or "", "points": rule.points} for rule in doc.idle}
+    replace_rows(IdleRule.objects.all(), idle, stamp)
+    if doc.exclude or Exclusion.objects.exists():
+        row_of = Exclusion.objects.filter(pk=1).first() or Exclusion(pk=1)
+        save_changes(row_of, {"conditions": doc.exclude}, stamp)
     if doc.limits != LimitsDoc() or ScoringLimits.objects.exists():
         row = ScoringLimits.objects.filter(pk=1).first() or ScoringLimits(pk=1)
         save_changes(row, msgspec.structs.asdict(doc.limits), stamp)
@@ -114,6 +141,7 @@ def rule_values(rule: Any) -> dict[str, Any]:
         "name": rule.name,
         "event": rule.event,
         "points": rule.points,
+        "reset": rule.reset or "",
         "when": rule.when,
         "limit_times": limit.times if rule.limit else None,
         "limit_per": limit.per or "",
@@ -173,6 +201,7 @@ def scoring_problems(doc: ScoringDoc, stages: Collection[str]) -> Iterator[Probl
     for index, rule in enumerate(doc.rules):
         path = ("scoring", "rules", index)
         yield from condition_problems(rule.when, Place.RULE, (*path, "when"), stages=stages)
+        yield from worth_problems(rule, path)
         if rule.limit and (rule.limit.per is None) == (rule.limit.days is None):
             yield Problem((*path, "limit"), "a limit needs exactly one of per and days; write {times: 3, per: day} or {times: 3, days: 10}")
     yield from duplicate_problems([rule.key for rule in doc.fit], ("scoring", "fit"))
@@ -181,7 +210,41 @@ def scoring_problems(doc: ScoringDoc, stages: Collection[str]) -> Iterator[Probl
         yield from condition_problems(fit.when, Place.FIT, path, stages=stages)
         if not fit.when:
             yield Problem(path, "a fit rule without conditions gives everyone its points; add one")
+    yield from duplicate_problems([rule.key for rule in doc.idle], ("scoring", "idle"))
+    for index, idle in enumerate(doc.idle):
+        yield from idle_problems(idle, ("scoring", "idle", index))
+    yield from condition_problems(doc.exclude, Place.EXCLUDE, ("scoring", "exclude"), stages=stages)
+    yield from shared_keys(doc)
     yield from limit_problems(doc.limits)
+
+
+def worth_problems(rule: RuleDoc, path: Path) -> Iterator[Problem]:
+    """A rule that neither gives points nor resets, or both; a reset with what belongs to points."""
+    if (rule.points is None) == (rule.reset is None):
+        yield Problem((*path, "points"), "a rule either gives points or resets; write points: 10, or reset: engagement")
+    for word in ("limit", "expires_after"):
+        if rule.reset and getattr(rule, word):
+            yield Problem((*path, word), f"a reset has no {word}; leave it out")
+    if rule.expires_after and not parse_duration(rule.expires_after):
+        yield Problem((*path, "expires_after"), "the points would expire at once; write for example 90d")
+
+
+def idle_problems(rule: IdleDoc, path: Path) -> Iterator[Problem]:
+    """An idle rule that would give points all the time."""
+    for word, duration in (("after", rule.after), ("every", rule.every)):
+        if duration is not None and parse_duration(duration) < SHORTEST_IDLE:
+            yield Problem((*path, word), f"{duration} is too short to be called idle; write at least 1h, for example 30d")
+
+
+def shared_keys(doc: ScoringDoc) -> Iterator[Problem]:
+    """Keys that stand in two lists: a line of the ledger names its rule by key alone."""
+    seen: dict[str, str] = {}
+    keys = {"rules": [rule.key for rule in doc.rules], "fit": [rule.key for rule in doc.fit], "idle": [rule.key for rule in doc.idle]}
+    for part, names in keys.items():
+        for index, key in enumerate(names):
+            other = seen.setdefault(key, part)
+            if other != part:
+                yield Problem(("scoring", part, index, "key"), f"{key} is the key of one of the {other} too; choose another")
 
 
 def limit_problems(limits: LimitsDoc) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """The scoring model as marketers see it: what is live, what is draft, what differs and who changed it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -11,9 +11,18 @@ from django.db import transaction
 from django.urls import reverse
 
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
-from leads.documents import DeriveDoc, FitDoc, GateDoc, LimitsDoc, ModelDoc, RuleDoc
-from leads.model_words import Stages, derive_sentence, fit_sentence, gate_sentence, limits_sentence, rule_sentence
-from leads.models import DerivedType, Draft, FitRule, Gate, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
+from leads.documents import Conditions, DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.model_words import (
+    Stages,
+    derive_sentence,
+    exclude_sentence,
+    fit_sentence,
+    gate_sentence,
+    idle_sentence,
+    limits_sentence,
+    rule_sentence,
+)
+from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
 from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
 from leads.shape import Path, Problem, PublishError, canonical, read
 from leads.templatetags.words import event_words
@@ -24,9 +33,22 @@ NOTHING: Document = {"scoring": {}, "gates": []}
 PARTS: dict[str, tuple[type[Draft], Any]] = {
     "rules": (ScoringRule, RuleDoc),
     "fit": (FitRule, FitDoc),
+    "idle": (IdleRule, IdleDoc),
     "derive": (DerivedType, DeriveDoc),
     "limits": (ScoringLimits, LimitsDoc),
+    "exclude": (Exclusion, Conditions),
     "gates": (Gate, GateDoc),
+}
+# Parts of which there is only one, and what they are called.
+SINGLE = {"limits": "Limits", "exclude": "Not counted"}
+SENTENCES: dict[str, Callable[[Any, Stages], str]] = {
+    "rules": rule_sentence,
+    "fit": fit_sentence,
+    "idle": idle_sentence,
+    "derive": derive_sentence,
+    "limits": limits_sentence,
+    "exclude": exclude_sentence,
+    "gates": gate_sentence,
 }
 
 
@@ -93,12 +115,12 @@ def all_units(document: Document, stages: Stages) -> list[Unit]:
 def entries(part: str, document: Document) -> list[Document]:
     """The entries of one part, as they stand in the document."""
     value = document.get("gates", []) if part == "gates" else document.get("scoring", {}).get(part)
-    return ([value] if value else []) if part == "limits" else value or []
+    return ([value] if value else []) if part in SINGLE else value or []
 
 
 def units(part: str, document: Document, stages: Stages) -> list[Unit]:
     """One part of a document as units."""
-    say = {"rules": rule_sentence, "fit": fit_sentence, "derive": derive_sentence, "limits": limits_sentence, "gates": gate_sentence}[part]
+    say = SENTENCES[part]
     found: dict[str, Unit] = {}
     for entry in entries(part, document):
         anchor = anchor_for(part, entry)
@@ -120,20 +142,20 @@ def anchor_for(part: str, entry: Mapping[str, Any]) -> str:
     """Where an entry stands on the page."""
     if part == "derive":
         return f"derive-{entry['from']}-{entry['as']}"
-    return "limits" if part == "limits" else f"{part}-{entry['key']}"
+    return part if part in SINGLE else f"{part}-{entry['key']}"
 
 
 def anchor_of(part: str, row: Any) -> str:
     """Where a row stands on the page."""
     if part == "derive":
         return f"derive-{row.source_type}-{row.derived_type}"
-    return "limits" if part == "limits" else f"{part}-{row.key}"
+    return part if part in SINGLE else f"{part}-{row.key}"
 
 
 def title_of(part: str, entry: Document, stages: Stages) -> str:
     """What people call it."""
-    if part == "limits":
-        return "Limits"
+    if part in SINGLE:
+        return SINGLE[part]
     if part == "derive":
         return event_words(entry["as"])
     return str(entry.get("name") or (event_words(entry["event"]) if part == "rules" else entry["key"]))
@@ -143,7 +165,8 @@ def lines_of(
     part: str, document: Document, live: Document, stages: Stages, state: DraftState, addresses: Mapping[str, str]
 ) -> Iterator[Line]:
     """The lines of one part: the draft's, then what the draft has removed."""
-    tags = {anchor_for(part, entry): entry.get("event", "") for entry in (*entries(part, live), *entries(part, document))}
+    shown = (*entries(part, live), *entries(part, document)) if part == "rules" else ()
+    tags = {anchor_for(part, entry): entry.get("event", "") for entry in shown}
     present = units(part, document, stages)
     removed = [unit for unit in units(part, live, stages) if unit.anchor not in {each.anchor for each in present}]
     for unit in (*present, *removed):
@@ -203,8 +226,8 @@ def place_of(path: Path, document: Document) -> tuple[str, str]:
     """The anchor a problem's path leads to, and the field inside it."""
     steps = list(path[1:] if path[:1] == ("scoring",) else path)
     part = str(steps[0]) if steps else ""
-    if part == "limits":
-        return "limits", " ".join(map(str, steps[1:]))
+    if part in SINGLE:
+        return part, " ".join(str(step) for step in steps[1:] if isinstance(step, str))
     if part not in PARTS or len(steps) < 2 or not isinstance(steps[1], int):
         return "", ""
     inside = next((str(step) for step in steps[2:] if isinstance(step, str)), "")

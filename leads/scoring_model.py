@@ -31,10 +31,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one kind of event is worth. `when` None: always. `expires_after` in µs."""
+    """What one kind of event is worth: points, or a reset. `when` None: always. `expires_after` in µs."""
 
     key: str
     points: int
+    resets: bool
     when: Node | None
     limit: Limit | None
     expires_after: int | None
@@ -135,7 +136,7 @@ def _rule(doc: RuleDoc) -> Rule:
         raise ModelError(f"the points of rule {doc.key} expire at once; write for example expires_after: 90d")
     when = parse(doc.when, place=Place.RULE)
     limit = None if doc.limit is None else _limit(doc.key, doc.limit)
-    return Rule(doc.key, doc.points, None if when == ALWAYS else when, limit, _microseconds(doc.expires_after))
+    return Rule(doc.key, doc.points or 0, doc.reset is not None, None if when == ALWAYS else when, limit, _microseconds(doc.expires_after))
 
 
 def _limit(key: str, doc: LimitDoc) -> Limit:

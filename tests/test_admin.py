@@ -28,7 +28,8 @@ from tests.factories import make_company, make_event, make_lead, make_rep, make_
 pytestmark = pytest.mark.django_db
 
 OURS = [model for app in ("leads", "campaigns") for model in apps.get_app_config(app).get_models() if not model._meta.auto_created]
-EDITED = {"scoringrule", "fitrule", "derivedtype", "scoringlimits", "gate", "stage", "reason", "topic", "campaign", "workspace", "task"}
+EDITED = {"scoringrule", "fitrule", "idlerule", "derivedtype", "scoringlimits", "exclusion", "gate", "stage", "reason", "topic"}
+EDITED |= {"campaign", "workspace", "task"}
 PARTLY = {"lead", "company", "source"}
 HISTORY = [model for model in OURS if model._meta.model_name not in EDITED | PARTLY | {"user", "step"}]
 

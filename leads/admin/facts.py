@@ -11,6 +11,7 @@ from unfold.decorators import display
 from leads.admin.kinds import AdminsOnly, HistoryAdmin, PartlyEditedAdmin
 from leads.models import (
     BUILT_IN,
+    Checkpoint,
     Delivery,
     Event,
     FoldState,
@@ -91,8 +92,17 @@ class ScoreEntryAdmin(HistoryAdmin):
 
 @admin.register(FoldState)
 class FoldStateAdmin(HistoryAdmin):
-    """What the engine carries between facts; `manage.py rebuild` makes it anew."""
+    """What the engine carries between facts; `manage.py rebuild` makes it anew. The traceback of a failed fold is here."""
 
-    list_display = ("__str__", "lead", "version", "due_at")
+    list_display = ("__str__", "lead", "version", "due_at", "error")
+    list_filter = (("error", admin.EmptyFieldListFilter),)
     list_select_related = ("lead", "version")
     exclude = ("claim_token", "lease_until")
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(HistoryAdmin):
+    """States on the way through long histories."""
+
+    list_display = ("__str__", "lead", "facts", "at", "version")
+    list_select_related = ("lead", "version")

@@ -14,6 +14,7 @@ from leads.models import (
     Identity,
     Lead,
     LeadSearch,
+    Merge,
     MergeReview,
     Topic,
     Transition,
@@ -98,6 +99,16 @@ class IdentityAdmin(HistoryAdmin):
     list_filter = ("kind",)
     list_select_related = ("lead",)
     search_fields = ("value",)
+
+
+@admin.register(Merge)
+class MergeAdmin(HistoryAdmin):
+    """Leads that turned out to be one person."""
+
+    list_display = ("__str__", "why", "by_user", "at", "undone_at")
+    list_filter = (("undone_at", admin.EmptyFieldListFilter),)
+    list_select_related = ("absorbed", "survivor", "by_user")
+    ordering = ("-pk",)
 
 
 @admin.register(MergeReview)

@@ -16,16 +16,20 @@ from leads.conditions import Place
 from leads.models import (
     DerivedType,
     Draft,
+    Exclusion,
     FitRule,
     Gate,
+    IdleRule,
     Notification,
     Reason,
+    Rescore,
     ScoringLimits,
     ScoringRule,
     ScoringVersion,
     Stage,
     Task,
     Transition,
+    WhatIf,
 )
 from leads.publishing import publish
 from leads.shape import PublishError
@@ -88,7 +92,7 @@ class ScoringRuleAdmin(ModelPartAdmin):
     list_display = ("name", "event", "points", "limit_times", "limit_per", "expires_after", "edited_by", "edited_at")
     search_fields = ("key", "name", "event")
     fieldsets = (
-        (None, {"fields": ("name", "key", "event", "when", "points")}),
+        (None, {"fields": ("name", "key", "event", "when", "points", "reset")}),
         ("Limits", {"fields": ("limit_times", "limit_per", "limit_days", "expires_after")}),
         ("Last edit", {"fields": ("edited_by", "edited_at")}),
     )
@@ -109,6 +113,48 @@ class FitRuleAdmin(ModelPartAdmin):
     search_fields = ("key", "name")
 
 
+class IdleForm(CheckedForm):
+    """An idle rule as typed."""
+
+    durations = ("after", "every")
+
+
+@admin.register(IdleRule)
+class IdleRuleAdmin(ModelPartAdmin):
+    """Draft: what it is worth when somebody does nothing."""
+
+    form = IdleForm
+    list_display = ("name", "after", "every", "points", "edited_by", "edited_at")
+    search_fields = ("key", "name")
+
+
+class ExclusionForm(CheckedForm):
+    """Whom nothing counts for, as typed."""
+
+    conditions = {"conditions": Place.EXCLUDE}
+
+
+class SingleRowAdmin(ModelPartAdmin):
+    """A part of the model of which there is one row."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only as long as there is none."""
+        return super().has_add_permission(request, obj) and not self.model._default_manager.exists()
+
+    def save_model(self, request: HttpRequest, obj: Draft, form: Any, change: Any) -> None:
+        """Keep it the one row."""
+        obj.pk = 1
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Exclusion)
+class ExclusionAdmin(SingleRowAdmin):
+    """Draft: whom nothing counts for."""
+
+    form = ExclusionForm
+    list_display = ("__str__", "conditions", "edited_by", "edited_at")
+
+
 class DerivedTypeForm(CheckedForm):
     """A derived type as typed."""
 
@@ -126,19 +172,10 @@ class DerivedTypeAdmin(ModelPartAdmin):
 
 
 @admin.register(ScoringLimits)
-class ScoringLimitsAdmin(ModelPartAdmin):
+class ScoringLimitsAdmin(SingleRowAdmin):
     """Draft: the bounds of both axes."""
 
     list_display = ("__str__", "fit_min", "fit_max", "engagement_max", "stop_above", "floor", "edited_by", "edited_at")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only as long as there are none."""
-        return super().has_add_permission(request, obj) and not ScoringLimits.objects.exists()
-
-    def save_model(self, request: HttpRequest, obj: Draft, form: Any, change: Any) -> None:
-        """Keep it the one row."""
-        obj.pk = 1
-        super().save_model(request, obj, form, change)
 
 
 @admin.register(ScoringVersion)
@@ -147,6 +184,26 @@ class ScoringVersionAdmin(HistoryAdmin):
 
     list_display = ("__str__", "note", "published_by", "published_at")
     list_select_related = ("published_by",)
+
+
+@admin.register(Rescore)
+class RescoreAdmin(HistoryAdmin):
+    """What publications left to do."""
+
+    list_display = ("__str__", "history", "state", "changed", "moved", "created_at", "done_at")
+    list_filter = ("state", "history")
+    list_select_related = ("version",)
+    exclude = ("claim_token", "lease_until")
+
+
+@admin.register(WhatIf)
+class WhatIfAdmin(HistoryAdmin):
+    """Models compared with the live one."""
+
+    list_display = ("__str__", "state", "by_user", "created_at", "done_at")
+    list_filter = ("state",)
+    list_select_related = ("by_user",)
+    exclude = ("claim_token", "lease_until")
 
 
 class StageForm(CheckedForm):

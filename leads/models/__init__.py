@@ -1,7 +1,7 @@
 """The nouns of the app, one module for each family."""
 
 from leads.models.claims import Claimable, ClaimableQuerySet
-from leads.models.facts import Event, FoldState, ScoreEntry
+from leads.models.facts import Checkpoint, Event, FoldState, ScoreEntry
 from leads.models.imports import CsvImport
 from leads.models.people import (
     Company,
@@ -10,13 +10,25 @@ from leads.models.people import (
     Identity,
     Lead,
     LeadSearch,
+    Merge,
     MergeReview,
     Topic,
     hash_address,
     normalize_email,
 )
 from leads.models.sales import Activity, Notification, Task
-from leads.models.scoring import DerivedType, Draft, FitRule, ScoringLimits, ScoringRule, ScoringVersion
+from leads.models.scoring import (
+    DerivedType,
+    Draft,
+    Exclusion,
+    FitRule,
+    IdleRule,
+    Rescore,
+    ScoringLimits,
+    ScoringRule,
+    ScoringVersion,
+    WhatIf,
+)
 from leads.models.sources import BUILT_IN, Delivery, Source, digest_key
 from leads.models.staff import SavedView, User, Workspace
 from leads.models.stages import Gate, Reason, Stage, Transition
@@ -24,6 +36,7 @@ from leads.models.stages import Gate, Reason, Stage, Transition
 __all__ = [
     "BUILT_IN",
     "Activity",
+    "Checkpoint",
     "Claimable",
     "ClaimableQuerySet",
     "Company",
@@ -34,15 +47,19 @@ __all__ = [
     "DerivedType",
     "Draft",
     "Event",
+    "Exclusion",
     "FitRule",
     "FoldState",
     "Gate",
     "Identity",
+    "IdleRule",
     "Lead",
     "LeadSearch",
+    "Merge",
     "MergeReview",
     "Notification",
     "Reason",
+    "Rescore",
     "SavedView",
     "ScoreEntry",
     "ScoringLimits",
@@ -54,6 +71,7 @@ __all__ = [
     "Topic",
     "Transition",
     "User",
+    "WhatIf",
     "Workspace",
     "digest_key",
     "hash_address",

@@ -82,12 +82,14 @@ class ScoreEntry(models.Model):
         POINTS = "points", "Points"
         EXPIRY = "expiry", "Expiry"
         FIT = "fit", "Fit"
+        IDLE = "idle", "Idle"
+        RESET = "reset", "Reset"
 
     lead = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="entries", db_constraint=False)
     first_lead = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     axis = models.CharField(max_length=10, choices=Axis)
     kind = models.CharField(max_length=8, choices=Kind)
-    cause = models.CharField(max_length=80, help_text="event:<id>, expiry:<cause>, fit:<cause>")
+    cause = models.CharField(max_length=80, help_text="event:<id>, expiry:<cause>, fit:<cause>, idle:<due>")
     rule = models.CharField(max_length=80, help_text="The rule's key.")
     n = models.PositiveSmallIntegerField(default=1)
     raw = models.IntegerField(help_text="What the rule says.")
@@ -119,6 +121,10 @@ class FoldStateQuerySet(ClaimableQuerySet["FoldState"]):
         """Leads whose score changes by the passing of time at or before `at`; the earliest first."""
         return self.filter(due_at__lte=at).order_by("due_at", "pk")
 
+    def broken(self) -> Self:
+        """Leads the engine could not fold; the newest failure first."""
+        return self.exclude(error="").order_by("-failed_at", "-pk")
+
 
 class FoldState(Claimable):
     """What the engine carries between facts of one lead: small, bounded, rebuilt from the facts at will."""
@@ -129,6 +135,10 @@ class FoldState(Claimable):
         ScoringVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Whose counters it carries."
     )
     due_at = models.DateTimeField(null=True, help_text="When the score changes next by the passing of time alone.")
+    again = models.BooleanField(default=False, help_text="A long history waits to be folded again in the background.")
+    error = models.TextField(blank=True, help_text="What went wrong when the engine folded this lead last; empty: nothing.")
+    traceback = models.TextField(blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[FoldStateQuerySet] = FoldStateQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -140,3 +150,24 @@ class FoldState(Claimable):
 
     def __str__(self) -> str:
         return f"State of lead {self.pk}"
+
+
+class Checkpoint(models.Model):
+    """A state on the way through a long history: a late fact is folded from the newest one before it."""
+
+    lead = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="checkpoints")
+    at = models.DateTimeField(help_text="Everything up to and including this time is in it, nothing later.")
+    facts = models.PositiveIntegerField(help_text="How many facts are in it.")
+    state = models.JSONField(help_text="leads.engine.State as JSON")
+    version = models.ForeignKey(
+        ScoringVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Whose counters it carries."
+    )
+
+    class Meta:
+        constraints = [
+            # The newest checkpoint of a lead before a time.
+            models.UniqueConstraint(fields=["lead", "at"], name="checkpoint_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Lead {self.lead_id} after {self.facts} facts"

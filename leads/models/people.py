@@ -184,6 +184,8 @@ class MergeReview(models.Model):
     why = models.CharField(max_length=200)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField(default=now, editable=False)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
         constraints = [
@@ -193,6 +195,28 @@ class MergeReview(models.Model):
 
     def __str__(self) -> str:
         return f"{self.low} / {self.high}"
+
+
+class Merge(models.Model):
+    """The trace of one merge, so that it can be taken apart again."""
+
+    absorbed = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="+")
+    survivor = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="merges")
+    why = models.CharField(max_length=200)
+    by_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Empty: a message did."
+    )
+    at = models.DateTimeField(default=now)
+    undone_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["absorbed"], condition=Q(undone_at=None), name="merge_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.absorbed} into {self.survivor}"
 
 
 class Topic(models.Model):

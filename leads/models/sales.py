@@ -38,6 +38,7 @@ class Task(models.Model):
     accepted_at = models.DateTimeField(null=True, blank=True)
     rejected_for = models.ForeignKey(Reason, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
+    escalated_at = models.DateTimeField(null=True, blank=True, help_text="When the whole team was told that its time had run out.")
 
     class Meta:
         indexes = [

@@ -1,9 +1,15 @@
 """The scoring model: a draft in rows that people edit, and published versions that never change."""
 
+import uuid
+from datetime import datetime
+from typing import ClassVar, Self
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+
+from leads.models.claims import Claimable, ClaimableQuerySet
 
 POINTS = [MinValueValidator(-10_000), MaxValueValidator(10_000)]
 
@@ -25,6 +31,10 @@ class ScoringVersion(models.Model):
 
     number = models.PositiveIntegerField(unique=True)
     document = models.JSONField(help_text="The sections scoring and gates, as in a playbook.")
+    rescored = models.BooleanField(default=False, help_text="Published for the past too: what happened before it is scored by it.")
+    restores = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="The earlier version it goes back to."
+    )
     note = models.CharField(max_length=300, blank=True)
     published_at = models.DateTimeField(default=timezone.now)
     published_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -53,17 +63,37 @@ class ScoringRule(Draft):
         YEAR = "year", "year (365 days)"
         EVER = "ever", "ever"
 
+    class Reset(models.TextChoices):
+        ENGAGEMENT = "engagement", "all engagement points"
+
     key = models.SlugField(max_length=80, unique=True, help_text="Stays the same when the name changes, for example viewed-pricing.")
     name = models.CharField(max_length=120, blank=True, help_text="As reps read it, for example Viewed pricing. Empty: the key.")
     event = models.CharField(max_length=100, help_text="The event type, for example VIEWED_PRICING.")
     when = models.JSONField(
         default=list, blank=True, help_text='Conditions, for example [{"field": "event.plan", "op": "is", "value": "team"}].'
     )
-    points = models.IntegerField(validators=POINTS, help_text="Positive or negative.")
+    points = models.IntegerField(validators=POINTS, null=True, blank=True, help_text="Positive or negative. Empty for a reset.")
+    reset = models.CharField(max_length=10, choices=Reset, blank=True, help_text="Instead of points: back to nothing (or the floor).")
     limit_times = models.PositiveIntegerField(null=True, blank=True, help_text="At most this often …")
     limit_per = models.CharField(max_length=10, choices=Per, blank=True, help_text="… per this period,")
     limit_days = models.PositiveIntegerField(null=True, blank=True, help_text="or within this many days.")
     expires_after = models.CharField(max_length=10, blank=True, help_text="Take the points back after, for example 90d.")
+
+    class Meta:
+        ordering = ["key"]
+
+    def __str__(self) -> str:
+        return self.name or self.key
+
+
+class IdleRule(Draft):
+    """Draft: what it is worth when somebody does nothing."""
+
+    key = models.SlugField(max_length=80, unique=True)
+    name = models.CharField(max_length=120, blank=True, help_text="For example Quiet for a month. Empty: the key.")
+    after = models.CharField(max_length=10, help_text="Nothing done for, for example 30d.")
+    every = models.CharField(max_length=10, blank=True, help_text="And again for every further, for example 30d. Empty: once.")
+    points = models.IntegerField(validators=POINTS, help_text="Usually negative.")
 
     class Meta:
         ordering = ["key"]
@@ -119,3 +149,96 @@ class ScoringLimits(Draft):
 
     def __str__(self) -> str:
         return "Limits"
+
+
+class Exclusion(Draft):
+    """Draft: the one row of conditions on whom nothing counts for: own staff, competitors, students."""
+
+    conditions = models.JSONField(
+        default=list, blank=True, help_text='For example [{"field": "lead.email", "op": "ends_with", "value": "@example.com"}].'
+    )
+
+    class Meta:
+        verbose_name = "exclusion"
+        verbose_name_plural = "exclusion"
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="one_row_of_exclusion")]
+
+    def __str__(self) -> str:
+        return "Exclusion"
+
+
+class RescoreQuerySet(ClaimableQuerySet["Rescore"]):
+    """Words for leads to look at anew."""
+
+    def due(self, at: datetime) -> Self:
+        """Running, the oldest publication first."""
+        return self.filter(state=Rescore.State.RUNNING, created_at__lte=at).order_by("pk")
+
+
+class Rescore(Claimable):
+    """What a publication leaves to do: every lead is folded anew, in the order of ids; it can be paused and killed, and goes on."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
+        DONE = "done", "Done"
+
+    version = models.OneToOneField(ScoringVersion, on_delete=models.CASCADE, related_name="rescore")
+    history = models.BooleanField(default=False, help_text="The past is scored again; else only fit is looked at, and gates are tried.")
+    tell = models.BooleanField(default=False, help_text="Owners are told of the moves that follow.")
+    state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
+    next_lead = models.BigIntegerField(default=0, help_text="Leads with a smaller id are done.")
+    leads = models.PositiveIntegerField(default=0, help_text="How many there were when it began.")
+    done = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0, help_text="Leads whose score changed.")
+    moved = models.PositiveIntegerField(default=0, help_text="Leads whose stage changed.")
+    by_user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[RescoreQuerySet] = RescoreQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.done} of {self.leads} leads"
+
+
+class WhatIfQuerySet(ClaimableQuerySet["WhatIf"]):
+    """Words for comparisons to compute."""
+
+    def due(self, at: datetime) -> Self:
+        """Asked for and not finished, oldest first."""
+        return self.filter(state=WhatIf.State.RUNNING, created_at__lte=at).order_by("pk")
+
+
+class WhatIf(Claimable):
+    """A scoring model compared with the live one over the last days of real events; nothing but this row is written."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        CANCELED = "canceled", "Canceled"
+        FAILED = "failed", "Failed"
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    document = models.JSONField(help_text="The model compared, as in ScoringVersion.document.")
+    days = models.PositiveIntegerField(default=30)
+    state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    leads = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    result = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    by_user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[WhatIfQuerySet] = WhatIfQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = "what-if"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"What if, over {self.days} days"

@@ -95,6 +95,9 @@ class Workspace(models.Model):
     sending = models.JSONField(
         default=dict, blank=True, help_text='Window and cap: {"window": {"days": "mon-fri", "hours": "08:00-18:00"}, "cap": {"day": 1}}'
     )
+    move_fuse = models.PositiveIntegerField(
+        default=100, help_text="Publishing asks once more when it would move more leads than this to another stage at once."
+    )
     playbook = models.JSONField(
         null=True, editable=False, help_text="The playbook as last applied or exported: what differs from it, people have edited since."
     )

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from leads.models.scoring import Draft, ScoringVersion
@@ -97,6 +97,15 @@ class Transition(models.Model):
         related_name="undone_by",
         help_text="The move by hand that this one takes back.",
     )
+    recycles = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="recycled_by",
+        help_text="The loss or rejection after which this move brings the lead back.",
+    )
+    recycle_at = models.DateTimeField(null=True, blank=True, help_text="When the lead is offered again, if it still stands there.")
     engagement = models.IntegerField(help_text="The lead's points at that moment.")
     fit = models.IntegerField()
     historical = models.BooleanField(default=False, help_text="Nobody was mailed about it.")
@@ -108,6 +117,8 @@ class Transition(models.Model):
         indexes = [
             # Moves per week, and who is new in a stage.
             models.Index(F("to_stage"), F("at").desc(), name="transition_into_stage"),
+            # tick: leads to be offered again.
+            models.Index(fields=["recycle_at"], condition=Q(recycle_at__isnull=False), name="transition_recycle"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from leads.access import marketer_page, signed_in
 from leads.changes import DraftMoved
 from leads.draft_forms import PublishForm, SeenForm
 from leads.models import ScoringVersion
-from leads.scoring_draft import NOTHING, Model, admin_address, differences, discard_draft, look, publish_draft, stage_names
+from leads.scoring_draft import NOTHING, SINGLE, Model, admin_address, differences, discard_draft, look, publish_draft, stage_names
 from leads.shape import PublishError
 
 VERSIONS = 10
@@ -20,7 +20,9 @@ PARTS = {
     "gates": ("Gates", "When a lead moves from one stage to another.", "gate"),
     "rules": ("Rules", "What it is worth when somebody does something.", "scoringrule"),
     "fit": ("Fit", "What it is worth who somebody is, as long as it holds.", "fitrule"),
+    "idle": ("Quiet", "What it is worth when somebody does nothing.", "idlerule"),
     "limits": ("Limits", "How far points go.", "scoringlimits"),
+    "exclude": ("Not counted", "For whom nothing counts: own staff, competitors, students.", "exclusion"),
     "derive": ("Derived types", "A second name for some events, which rules and gates can use.", "derivedtype"),
 }
 
@@ -49,10 +51,10 @@ def answer(request: HttpRequest, model: Model, *, asks: str, problem: str = "", 
 
 
 def part_of(part: str, model: Model) -> dict[str, Any]:
-    """One part of the model for the page. There is at most one row of limits."""
+    """One part of the model for the page. Of limits and exclusion there is at most one row."""
     title, about, name = PARTS[part]
     lines = model.lines[part]
-    add = "" if part == "limits" and lines else admin_address(f"{name}_add", anchor=part)
+    add = "" if part in SINGLE and lines else admin_address(f"{name}_add", anchor=part)
     return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": model.draft.problems.get(part, [])}
 
 
