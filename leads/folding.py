@@ -65,7 +65,7 @@ class Folding:
         self.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
         for fact in facts:
             at = fact.at
-            if self.mark_every and state.last and at > state.last[0]:
+            if self.mark_every and state.last and at > max(state.last[0], state.watermark):
                 self.mark(self.mark_every)
             while self.ahead and self.ahead[-1].at < at:
                 self.replay()
@@ -80,7 +80,7 @@ class Folding:
         """Note the state when another `every` facts are in it and nothing else hangs on what is ahead."""
         state = self.state
         if state.events // every > state.marked // every and state.last and not self.foreseen:
-            state.marked, at = state.events, state.last[0]
+            state.marked, at = state.events, max(state.last[0], state.watermark)
             state.clock = max(state.clock, at)
             self.marks.append(Mark(at, state.copy()))
 
