@@ -237,12 +237,15 @@ def place_of(path: Path, document: Document) -> tuple[str, str]:
 # --- publish and discard ------------------------------------------------------------------------
 
 
-def publish_draft(seen: str, *, by_user: User, note: str) -> ScoringVersion:
-    """Publish the draft somebody has looked at. Raises DraftMoved, PublishError."""
+def publish_draft(
+    seen: str, *, by_user: User, note: str, rescore: bool = False, tell: bool = False, restores: int | None = None
+) -> ScoringVersion:
+    """Publish the draft somebody has looked at; `restores`: the number of the version it goes back to. Raises DraftMoved, PublishError."""
     with transaction.atomic():
         lock_workspace()
         check_seen(seen)
-        return publish(by_user=by_user, note=note)
+        earlier = ScoringVersion.objects.filter(number=restores).first() if restores else None
+        return publish(by_user=by_user, note=note, rescore=rescore, tell=tell, restores=earlier)
 
 
 def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
@@ -252,11 +255,24 @@ def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
         live = check_seen(seen)
         if live is None:
             raise PublishError([Problem((), "nothing was published yet, so there is nothing to go back to")])
-        doc = msgspec.convert(live.document, ModelDoc)
-        if problems := check_model(doc, stages=list(stage_names())):
-            raise PublishError(problems)
-        replace_draft(doc, by_user=by_user)
+        rewrite_draft(live, by_user=by_user)
         return live
+
+
+def restore_version(version: ScoringVersion, seen: str, *, by_user: User) -> None:
+    """Make the draft say what an earlier version says; publishing it is the next step. Raises DraftMoved, PublishError."""
+    with transaction.atomic():
+        lock_workspace()
+        check_seen(seen)
+        rewrite_draft(version, by_user=by_user)
+
+
+def rewrite_draft(version: ScoringVersion, *, by_user: User) -> None:
+    """Make the draft say what a version says. Raises PublishError when that names a stage that is gone."""
+    doc = msgspec.convert(version.document, ModelDoc)
+    if problems := check_model(doc, stages=list(stage_names())):
+        raise PublishError(problems)
+    replace_draft(doc, by_user=by_user)
 
 
 def check_seen(seen: str) -> ScoringVersion | None:
