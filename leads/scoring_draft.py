@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
 from leads.documents import Conditions, DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.fuse import Forecast, forecast
 from leads.model_words import (
     Stages,
     derive_sentence,
@@ -23,8 +24,8 @@ from leads.model_words import (
     rule_sentence,
 )
 from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
-from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
-from leads.shape import Path, Problem, PublishError, canonical, read
+from leads.publishing import check_model, draft_document, export_draft, lock_workspace, publish, replace_draft
+from leads.shape import Path, Problem, PublishError, builtins, canonical, read
 from leads.templatetags.words import event_words
 
 Document = dict[str, Any]
@@ -246,6 +247,14 @@ def publish_draft(
         check_seen(seen)
         earlier = ScoringVersion.objects.filter(number=restores).first() if restores else None
         return publish(by_user=by_user, note=note, rescore=rescore, tell=tell, restores=earlier)
+
+
+def foresee(*, history: bool) -> Forecast:
+    """What publishing the draft would move. Raises PublishError."""
+    doc = export_draft()
+    if problems := check_model(doc, stages=list(stage_names())):
+        raise PublishError(problems)
+    return forecast(builtins(doc), history=history)
 
 
 def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
