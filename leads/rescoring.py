@@ -6,6 +6,7 @@ version. What moves gets owner and task, quietly; at the end each rep is told on
 """
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from itertools import batched
 from time import sleep
@@ -119,7 +120,7 @@ def look_at(job: Rescore, pks: list[int], token: uuid.UUID) -> None:
     except (ClaimLost, OperationalError):
         raise
     except Exception as error:
-        log.exception("rescore_chunk_failed", rescore=job.pk, leads=len(pks), error=type(error).__name__)
+        log.warning("rescore_chunk_failed", rescore=job.pk, leads=len(pks), error=type(error).__name__)
         for pk in pks:
             look_at_one(job, pk, token)
 
@@ -134,6 +135,7 @@ def look_at_one(job: Rescore, pk: int, token: uuid.UUID) -> None:
         log.exception("rescore_lead_failed", rescore=job.pk, lead=pk, error=type(error).__name__)
         with transaction.atomic():
             mark_broken(pk, error)
+            pin(job, [pk])  # so that trying again scores it like the others
             move_on(job, token, [pk])
 
 
@@ -158,8 +160,7 @@ def fold_chunk(job: Rescore, pks: list[int], token: uuid.UUID) -> None:
     """
     now = timezone.now()
     before = {pk: lead for pk, lead in scoring.lock_leads(pks).items() if lead.merged_into_id is None}
-    if job.history:
-        pinned_below(job.version).filter(lead__in=before).update(model_version=job.version)
+    pin(job, before)
     scoring.refold(before, now=now, historical=True)
     changed = moved = 0
     for pk, engagement, fit, seq in Lead.objects.filter(pk__in=before).values_list("pk", "engagement", "fit", "stage_seq"):
@@ -188,6 +189,12 @@ def move_on(job: Rescore, token: uuid.UUID, pks: list[int], *, changed: int = 0,
     )
     if not written:
         raise ClaimLost
+
+
+def pin(job: Rescore, leads: Collection[int]) -> None:
+    """Let the new version score what happened to these (locked) leads before it."""
+    if job.history:
+        pinned_below(job.version).filter(lead__in=leads).update(model_version=job.version)
 
 
 def pinned_below(version: ScoringVersion) -> QuerySet[Event]:
