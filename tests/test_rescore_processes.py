@@ -55,7 +55,7 @@ def kill_in_the_middle(stack: Stack) -> list[int]:
     """Kill the only worker each time it has done some more; how far the job was at each kill."""
     reached = [0]
     for number in range(KILLS):
-        stack.until(lambda: stack.ask(JOB)[1] > reached[-1], seconds=60, what="the job goes on")  # noqa: B023 - called at once
+        stack.until(lambda: stack.ask(JOB)[1] > reached[-1], seconds=60, what="the job goes on")
         stack.kill(f"worker{number}")
         reached.append(stack.ask(JOB)[1])
         stack.free_leases()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from campaigns.models import Enrollment, Message
 from crm import sweep
 from leads import intake, rescoring, tasks
-from leads.models import Delivery, Event, FoldState, Gate, Lead, Notification, Rescore, ScoreEntry, ScoringRule, Stage, Task
+from leads.models import Delivery, Event, FoldState, Gate, Lead, Notification, Rescore, ScoreEntry, ScoringRule, ScoringVersion, Stage, Task
 from leads.publishing import publish
 from tests.factories import make_campaign, make_consent, make_rep, make_source, make_step
 
@@ -194,7 +194,7 @@ def test_who_was_merged_behind_the_jobs_back_is_looked_at_in_the_end(source):
     post(source, {"anonymousId": "late", "eventType": "VIEWED_PRICING"})  # the last lead, to be joined to one of the first
     weigh(40, rescore=True)
     _, token = advance_chunks(1)
-    Event.objects.filter(lead=Lead.objects.get(is_known=False)).update(model_version=1)
+    Event.objects.filter(lead=Lead.objects.get(is_known=False)).update(model_version=ScoringVersion.objects.get(number=1))
 
     post(source, did(0, "SIGNED_IN", anonymousId="late"))
     while rescoring.advance(Rescore.objects.latest("pk").pk, token):
@@ -300,7 +300,7 @@ def test_an_event_stored_behind_the_jobs_back_is_pinned_in_the_end(source):
     job, token = advance_chunks(2)
     # A transaction that began before the publication committed its event late.
     late = Event.objects.filter(lead__email=mail(0), type="VIEWED_PRICING").first()
-    Event.objects.filter(pk=late.pk).update(model_version=1)
+    Event.objects.filter(pk=late.pk).update(model_version=ScoringVersion.objects.get(number=1))
 
     assert not rescoring.advance(job.pk, token)
 
