@@ -440,6 +440,17 @@ def test_marketers_see_which_and_admins_where(client, marketer, broken):
     assert 'href="/scoring/broken/"' in client.get(broken.get_absolute_url()).content.decode()
 
 
+def test_a_line_of_the_ledger_leads_editors_to_its_version(client, marketer, live):
+    lead = make_people(1)[0]
+    address = 'href="/scoring/versions/1/" title="By version 1'
+
+    for_editors = client.get(lead.get_absolute_url()).content.decode()
+    client.force_login(make_rep())
+
+    assert address in for_editors
+    assert address not in client.get(lead.get_absolute_url()).content.decode()
+
+
 def test_trying_again_succeeds_once_the_cause_is_mended(client, marketer, broken):
     still = words(client.post("/scoring/broken/again/", {"lead": [broken.pk, "x"]}, follow=True))
     broken.events.update(traits={})
