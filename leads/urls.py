@@ -2,7 +2,22 @@
 
 from django.urls import path
 
-from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.views import (
+    board,
+    broken,
+    companies,
+    imports,
+    lead,
+    lead_actions,
+    lead_list,
+    new_lead,
+    notifications,
+    profile,
+    scoring,
+    sources,
+    today,
+    versions,
+)
 
 app_name = "leads"
 urlpatterns = [
@@ -56,6 +71,14 @@ urlpatterns = [
     path("scoring/", scoring.scoring, name="scoring"),
     path("scoring/publish/", scoring.publish, name="scoring-publish"),
     path("scoring/discard/", scoring.discard, name="scoring-discard"),
+    path("scoring/versions/", versions.versions, name="scoring-versions"),
+    path("scoring/versions/<int:number>/", versions.version_page, name="scoring-version"),
+    path("scoring/versions/<int:number>/job/", versions.job_part, name="scoring-version-job"),
+    path("scoring/versions/<int:number>/pause/", versions.pause, name="scoring-version-pause"),
+    path("scoring/versions/<int:number>/resume/", versions.resume, name="scoring-version-resume"),
+    path("scoring/versions/<int:number>/restore/", versions.restore, name="scoring-version-restore"),
+    path("scoring/broken/", broken.broken, name="scoring-broken"),
+    path("scoring/broken/again/", broken.fold_again, name="scoring-try-again"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", sources.new_source, name="source-new"),
     path("sources/<int:pk>/", sources.source_page, name="source"),
