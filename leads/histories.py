@@ -3,16 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from django.db.models import Count, Exists, OuterRef, TextField
+from django.db.models import Count, TextField
 from django.db.models.functions import Cast
 
+from leads.colleagues import counted_events
 from leads.engine import Fact, PastMove
+from leads.fold_jobs import COLUMNS, MOVE_COLUMNS, acts, fact_from
 from leads.models import Event, Lead, Transition
-from leads.scoring import to_micros
+from leads.versions_in_force import to_micros
 
 # Leads, and facts, that are read at a time. A lead with more facts than this is read alone.
 LEADS = 200
@@ -29,14 +32,14 @@ class Standing(NamedTuple):
     score: int
     stage: str
     seq: int
+    company: int | None
 
 
 class Recorded(NamedTuple):
-    """A recorded move. `gate` is empty for one by hand; `undone`: taken back within minutes, or the taking back."""
+    """A recorded move. `gate` is empty for one by hand."""
 
     move: PastMove
     gate: str
-    undone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,13 @@ def next_leads(after: int, *, leads: int = LEADS, facts: int = FACTS) -> list[in
     return pks
 
 
-def read_histories(pks: Sequence[int]) -> Iterator[History]:
-    """The histories of these leads, by id: three queries however many they are, and the facts of one lead in memory."""
+def read_histories(pks: Sequence[int], *, company_types: frozenset[str] = frozenset()) -> Iterator[History]:
+    """The histories of these leads, by id: a few queries however many they are, and the facts of one lead in memory.
+
+    What colleagues did is among the facts where its type is one of `company_types`: conditions may count those for a company.
+    """
     standing = [Standing(*row) for row in Lead.objects.filter(pk__in=pks).order_by("pk").values_list(*STANDING_COLUMNS)]
-    moves = read_moves(pks)
+    moves, colleagues = read_moves(pks), read_colleagues(standing, company_types)
     groups = groupby(read_facts(pks), key=lambda row: row[0])
     lead_id, facts = next(groups, (None, iter(())))
     for lead in standing:
@@ -77,10 +83,12 @@ def read_histories(pks: Sequence[int]) -> Iterator[History]:
         if lead_id == lead.pk:
             mine = [fact for _, fact in facts]
             lead_id, facts = next(groups, (None, iter(())))
+        if theirs := colleagues.get(lead.company or 0):
+            mine = sorted([*mine, *(fact for pk, fact in theirs if pk != lead.pk)], key=itemgetter(0, 1, 2))
         yield History(lead, mine, moves.get(lead.pk, []))
 
 
-STANDING_COLUMNS = ["pk", "uid", "is_known", "score", "stage_id", "stage_seq"]
+STANDING_COLUMNS = ["pk", "uid", "is_known", "score", "stage_id", "stage_seq", "company_id"]
 
 
 def read_facts(pks: Sequence[int]) -> Iterator[tuple[int, Fact]]:
@@ -88,33 +96,44 @@ def read_facts(pks: Sequence[int]) -> Iterator[tuple[int, Fact]]:
     documents = [Cast("properties", TextField()), Cast("traits", TextField())]
     rows = Event.objects.filter(lead__in=pks).order_by("lead_id", "at", "source_id", "message_id")
     decode = msgspec.json.decode
-    for lead_id, at, source, key, pk, type_, version, identifies, verdict, properties, traits in rows.values_list(
+    for lead_id, at, source, key, pk, kind, version, identifies, verdict, properties, traits in rows.values_list(
         *FACT_COLUMNS, *documents
     ).iterator():
         yield (
             lead_id,
             Fact(
-                at=to_micros(at),
-                source=source,
-                key=key,
-                cause=f"event:{pk}",
-                type=type_,
-                properties={} if properties == "{}" else decode(properties),
-                traits={} if traits == "{}" else decode(traits),
-                version=version,
-                identifies=identifies,
-                counts=verdict != Event.Verdict.SUSPECT,
+                to_micros(at),
+                source,
+                key,
+                f"event:{pk}",
+                kind,
+                {} if properties == "{}" else decode(properties),
+                {} if traits == "{}" else decode(traits),
+                version,
+                identifies,
+                verdict != Event.Verdict.SUSPECT,
+                acts(kind),
             ),
         )
+
+
+def read_colleagues(leads: Sequence[Standing], types: frozenset[str]) -> dict[int, list[tuple[int, Fact]]]:
+    """What people of these leads' companies did that counts for the whole company: by company, with who did it."""
+    found: dict[int, list[tuple[int, Fact]]] = {}
+    companies = {lead.company for lead in leads if lead.company}
+    if not types or not companies:
+        return found
+    for pk, company, *columns in counted_events(companies, types).values_list("lead_id", "lead__company_id", *COLUMNS):
+        found.setdefault(company, []).append((pk, fact_from(columns)._replace(colleague=True)))
+    return found
 
 
 def read_moves(pks: Sequence[int]) -> dict[int, list[Recorded]]:
     """The recorded moves by lead, in their order."""
     found: dict[int, list[Recorded]] = {}
     rows = Transition.objects.filter(lead__in=pks).order_by("lead_id", "seq")
-    taken_back = Exists(Transition.objects.filter(undoes=OuterRef("pk")))
-    columns: list[Any] = ["lead_id", "at", "seq", "from_stage_id", "to_stage_id", "gate", "undoes_id", taken_back]
-    for lead_id, at, seq, from_stage, to_stage, gate, undoes, undone in rows.values_list(*columns):
-        move = PastMove(to_micros(at), seq, from_stage, to_stage)
-        found.setdefault(lead_id, []).append(Recorded(move, gate, undone or undoes is not None))
+    for lead_id, at, seq, from_stage, to_stage, undoes, undone, gate in rows.values_list(*MOVE_COLUMNS, "gate"):
+        neutral = undoes is not None or undone is not None
+        move = PastMove(to_micros(at), seq, str(from_stage), str(to_stage), neutral)
+        found.setdefault(lead_id, []).append(Recorded(move, gate))
     return found

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.views import (
+    board,
+    companies,
+    imports,
+    lead,
+    lead_actions,
+    lead_list,
+    new_lead,
+    notifications,
+    profile,
+    scoring,
+    sources,
+    today,
+    whatif,
+)
 
 app_name = "leads"
 urlpatterns = [
@@ -56,6 +70,11 @@ urlpatterns = [
     path("scoring/", scoring.scoring, name="scoring"),
     path("scoring/publish/", scoring.publish, name="scoring-publish"),
     path("scoring/discard/", scoring.discard, name="scoring-discard"),
+    path("scoring/simulator/", whatif.simulator, name="simulator"),
+    path("scoring/whatif/", whatif.start, name="whatif-start"),
+    path("scoring/whatif/<uuid:uid>/", whatif.what_if_page, name="whatif"),
+    path("scoring/whatif/<uuid:uid>/cancel/", whatif.cancel, name="whatif-cancel"),
+    path("scoring/whatif/<uuid:uid>/go-on/", whatif.go_on, name="whatif-go-on"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", sources.new_source, name="source-new"),
     path("sources/<int:pk>/", sources.source_page, name="source"),

@@ -18,7 +18,7 @@ from leads.bell import ring
 from leads.histories import next_leads, read_histories
 from leads.models import Lead, ScoringVersion, User, WhatIf
 from leads.replay import Replay
-from leads.scoring import to_micros
+from leads.versions_in_force import to_micros
 from leads.whatif_result import Tally, dump, load
 
 log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ def compare(document: dict[str, Any], tally: Tally) -> Iterator[int]:
         replay = Replay(document, timezone.now())
         if replay.live != tally.live:
             raise Outdated("Another version was published meanwhile. Start it again to compare with that.")
-        lines = {history.lead.pk: tally.add(history, replay) for history in read_histories(pks)}
+        lines = {history.lead.pk: tally.add(history, replay) for history in read_histories(pks, company_types=replay.company_types)}
         tally.settle(lines)
         tally.next_lead = pks[-1]
         yield len(pks)

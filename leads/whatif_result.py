@@ -11,8 +11,8 @@ from leads.handoff import STAGE as READY
 from leads.histories import History
 from leads.models import ScoreEntry
 from leads.replay import Replay, Window
-from leads.scoring import to_micros
 from leads.scoring_model import DAY
+from leads.versions_in_force import to_micros
 
 WEEK = 7 * DAY
 # Leads that are shown with their lines, and lines of each.
@@ -70,6 +70,7 @@ class Tally(msgspec.Struct):
     facts: int = 0
     known: int = 0
     visitors: int = 0
+    differ: int = 0
     changed: int = 0
     up: int = 0
     visitors_changed: int = 0
@@ -103,6 +104,7 @@ class Tally(msgspec.Struct):
         self.add_window(history, replay.window(history, self.since), replay.kinds)
         if score[0] == score[1] and stage[0] == stage[1]:
             return []
+        self.differ += 1
         self.changed += score[0] != score[1]
         self.up += score[0] < score[1]
         if stage[0] != stage[1]:
