@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leads.engine import Fact, ModelError, NewMove, PastMove, StageInfo, State, compile_model, fold, start, what_is_missing
+from leads.engine import Fact, ModelError, NewMove, PastMove, Published, StageInfo, State, compile_model, fold, start, what_is_missing
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -63,9 +63,9 @@ def fact(at, type="A", *, properties=None, traits=None, version=1, identifies=Tr
     return Fact(at, source, f"m{number:09}", f"event:{number}", type, properties or {}, traits or {}, version, identifies, counts)
 
 
-def run(facts, compiled, *, state=None, until=0, past=(), live=1):
+def run(facts, compiled, *, state=None, until=0, past=(), live=1, published=None):
     models = compiled if isinstance(compiled, dict) else {compiled.version: compiled}
-    return fold(state or start(STAGES), facts, models, stages=STAGES, until=until, live=live, past=past)
+    return fold(state or start(STAGES), facts, models, stages=STAGES, until=until, live=live, past=past, published=published)
 
 
 def points(folded):
@@ -359,12 +359,13 @@ def test_fit_is_held_within_its_limits():
     check_sums(folded)
 
 
-def test_a_new_version_refreshes_fit_at_the_next_fact():
+def test_a_new_version_refreshes_fit_when_it_is_published():
     models = {1: model(fit=FIT), 2: model(fit=[FIT[0] | {"points": 5}], version=2)}
+    published = [Published(0, 1), Published(2 * DAY, 2)]
 
-    folded = run([fact(1, traits={"title": "CTO"}), fact(2, version=2), fact(3, version=None)], models, live=2)
+    folded = run([fact(1, traits={"title": "CTO"}), fact(3 * DAY, version=2)], models, live=2, published=published)
 
-    assert [(line.points, line.version) for line in folded.lines] == [(15, 1), (-10, 2)]
+    assert [(line.at, line.points, line.version) for line in folded.lines if line.axis == "fit"] == [(1, 15, 1), (2 * DAY, -10, 2)]
 
 
 def test_another_company_brings_its_own_traits():
