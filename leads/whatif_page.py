@@ -88,7 +88,9 @@ class Result:
         """How many moves gates make each week, under live and under the draft."""
         rows = self.week_rows
         live, tried = (sum(row.total[n] for row in rows) for n in (0, 1))
-        return BarChart(week_finding(live, tried, self.other), "Week beginning", "Moves", SERIES, [Group(row.label, row.total) for row in rows])
+        return BarChart(
+            week_finding(live, tried, self.other), "Week beginning", "Moves", SERIES, [Group(row.label, row.total) for row in rows]
+        )
 
     @property
     def arrows(self) -> list[str]:

@@ -104,7 +104,11 @@ def as_json(result: Result) -> dict[str, Any]:
         "stages_changed": tally.moves,
         "scores": [{"score": group.label, "live": group.values[0], "file": group.values[1]} for group in result.scores.groups],
         "weeks": [
-            {"beginning": row.label, "live": dict(zip(result.arrows, live, strict=True)), "file": dict(zip(result.arrows, tried, strict=True))}
+            {
+                "beginning": row.label,
+                "live": dict(zip(result.arrows, live, strict=True)),
+                "file": dict(zip(result.arrows, tried, strict=True)),
+            }
             for row in result.week_rows
             for live, tried in [(tuple(pair[0] for pair in row.moves), tuple(pair[1] for pair in row.moves))]
         ],
@@ -117,7 +121,13 @@ def as_json(result: Result) -> dict[str, Any]:
                 "score": list(each.score),
                 "stage": list(each.stage),
                 "lines": [
-                    {"rule": line.rule, "kind": line.kind, "at": from_micros(line.at).isoformat(), "before": line.before, "after": line.after}
+                    {
+                        "rule": line.rule,
+                        "kind": line.kind,
+                        "at": from_micros(line.at).isoformat(),
+                        "before": line.before,
+                        "after": line.after,
+                    }
                     for line in each.lines
                 ],
                 "more_lines": each.more,
