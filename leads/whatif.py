@@ -78,6 +78,7 @@ def run(what_if: WhatIf, token: uuid.UUID) -> None:
     try:
         for done in compare(what_if.document, tally):
             save(what_if, token, done=what_if.done + done, result=dump(tally), lease_until=Now() + LEASE, claim_count=1)
+        ended["result"] = dump(tally)
     except (Stopped, OperationalError):
         raise
     except Outdated as error:

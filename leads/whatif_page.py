@@ -178,11 +178,10 @@ def score_finding(tally: Tally) -> str:
     up, down = tally.up, tally.changed - tally.up
     if not tally.changed:
         return "Every score stays as it is"
-    said = [
-        f"{up:,} of {tally.known:,} leads gain points" if up else "",
-        f"{down:,} lose points" if up else f"{down:,} of {tally.known:,} leads lose points",
-    ]
-    return " and ".join(words for words, number in zip(said, (up, down), strict=True) if number)
+    of = f" of {tally.known:,} {'lead' if tally.known == 1 else 'leads'}"
+    gain = f"{up:,}{of} {'gains' if up == 1 else 'gain'} points" if up else ""
+    lose = f"{down:,}{'' if up else of} {'loses' if down == 1 else 'lose'} points" if down else ""
+    return " and ".join(filter(None, [gain, lose]))
 
 
 def week_finding(live: int, tried: int, other: str) -> str:

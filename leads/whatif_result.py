@@ -116,7 +116,7 @@ class Tally(msgspec.Struct):
         """Count the moves of the last days, and what they had to do with winning and losing."""
         for weeks, moves in ((self.weeks_live, window.live), (self.weeks_tried, window.tried)):
             for move in moves:
-                week = max(self.until - move.at, 0) // WEEK
+                week = max(self.until - move.at - 1, 0) // WEEK
                 count(weeks.setdefault(str(week), {}), arrow(move.from_stage, move.to_stage))
         for kind, outcome in (("won", self.won), ("lost", self.lost)):
             came = [each.move for each in history.moves if each.move.at > self.since and kinds.get(each.move.to_stage) == kind]
