@@ -63,14 +63,20 @@ def simulate(document: dict[str, Any], *, limit: int, seconds: float | None = No
             found.count += bool(folded.moves)
             for place, move in enumerate(folded.moves):
                 found.by_gate[move.gate] = found.by_gate.get(move.gate, 0) + 1
-                ranked = hottest.setdefault(move.gate, [])
-                rank = (folded.state.score, -pk, place)
-                if len(ranked) < limit or rank > ranked[0][:3]:
-                    passing = Passing(pk, folded.state.score, move.from_stage, move.to_stage, move.gate, why(replay, before, folded, place))
-                    (heapq.heappush if len(ranked) < limit else heapq.heappushpop)(ranked, (*rank, passing))
+                rank(hottest.setdefault(move.gate, []), limit, replay, pk, before, folded, place)
         found.looked_at += len(pks)
     found.moves = {gate: [each[3] for each in sorted(ranked, reverse=True)] for gate, ranked in hottest.items()}
     return found
+
+
+def rank(ranked: list[Ranked], limit: int, replay: Replay, pk: int, before: State, folded: Folded, place: int) -> None:
+    """Add one move to the hottest of its gate (a heap), if it is one of them; only then it is asked why."""
+    move, score = folded.moves[place], folded.state.score
+    if len(ranked) == limit and (score, -pk, place) < ranked[0][:3]:
+        return
+    passing = Passing(pk, score, move.from_stage, move.to_stage, move.gate, why(replay, before, folded, place))
+    add = heapq.heappush if len(ranked) < limit else heapq.heappushpop
+    add(ranked, (score, -pk, place, passing))
 
 
 def count_moves(document: dict[str, Any], *, history: bool, stop_at: int | None = None, seconds: float | None = None) -> int:

@@ -84,19 +84,19 @@ def live_through(seed, *, days=30, steps=40):
                 publishing.publish()
         now = min(now + timedelta(hours=chance.random() * 2 * 24 * days / steps), timezone.now())
         with time_machine.travel(now, tick=False):
-            body = json.dumps([some_message(chance, now) for _ in range(chance.randint(1, 4))]).encode()
+            body = json.dumps([some_message(chance, now) for _ in range(chance.randint(1, 5))]).encode()
             Delivery.objects.create(source=source, door="events", body=body, message_count=1)
             intake.drain_all()
-            if chance.random() < 0.2:
+            if chance.random() < 0.15:
                 move_somebody(chance, rep)
     scoring.apply_all_due()
 
 
 def some_message(chance, now):
-    """Somebody of five people did one of four things, now or some hours ago."""
+    """Somebody of ten people did one of four things, now or some hours ago."""
     hours = chance.choice([0, 0, 0, 1, 30, 100])
-    user = chance.choice(["u1", "u2", "u3", "u4"])
-    message = {"eventType": chance.choice("AABBCD"), "timestamp": (now - timedelta(hours=hours)).isoformat()}
+    user = f"u{chance.randint(1, 10)}"
+    message = {"eventType": chance.choice("AAABBBBCCD"), "timestamp": (now - timedelta(hours=hours)).isoformat()}
     message |= {"anonymousId": "a1"} if chance.random() < 0.1 else {"userId": user}
     if chance.random() < 0.3 and "userId" in message:
         message["email"] = f"{user}@acme.example"

@@ -16,8 +16,8 @@ from leads.publishing import check_model, draft_document
 from leads.shape import Problem, PublishError, builtins, read
 from leads.versions_in_force import from_micros
 from leads.whatif import LONGEST, Outdated, begin, compare
-from leads.whatif_page import Result
-from leads.whatif_result import Tally, dump
+from leads.whatif_page import Result, WeekRow
+from leads.whatif_result import Differing, Tally, dump
 
 
 class Command(BaseCommand):
@@ -92,47 +92,35 @@ def report(result: Result) -> Iterator[str]:
 
 def as_json(result: Result) -> dict[str, Any]:
     """The result for programs; moves are written from>to."""
-    tally, document = result.tally, result.what_if
+    tally = result.tally
     leads = Lead.objects.in_bulk([each.lead for each in tally.shown])
     return {
         "headline": result.headline,
         "live_version": tally.number,
-        "days": document.days,
+        "days": result.what_if.days,
         "events": tally.facts,
         "leads": tally.known,
         "scores_changed": tally.changed,
         "stages_changed": tally.moves,
         "scores": [{"score": group.label, "live": group.values[0], "file": group.values[1]} for group in result.scores.groups],
-        "weeks": [
-            {
-                "beginning": row.label,
-                "live": dict(zip(result.arrows, live, strict=True)),
-                "file": dict(zip(result.arrows, tried, strict=True)),
-            }
-            for row in result.week_rows
-            for live, tried in [(tuple(pair[0] for pair in row.moves), tuple(pair[1] for pair in row.moves))]
-        ],
+        "weeks": [week_json(row, result.arrows) for row in result.week_rows],
         "won": msgspec.to_builtins(tally.won),
         "lost": msgspec.to_builtins(tally.lost),
         "differing": tally.differ,
-        "differing_leads": [
-            {
-                "uid": str(leads[each.lead].uid),
-                "score": list(each.score),
-                "stage": list(each.stage),
-                "lines": [
-                    {
-                        "rule": line.rule,
-                        "kind": line.kind,
-                        "at": from_micros(line.at).isoformat(),
-                        "before": line.before,
-                        "after": line.after,
-                    }
-                    for line in each.lines
-                ],
-                "more_lines": each.more,
-            }
-            for each in tally.shown
-            if each.lead in leads
-        ],
+        "differing_leads": [lead_json(leads[each.lead], each) for each in tally.shown if each.lead in leads],
     }
+
+
+def week_json(row: WeekRow, arrows: list[str]) -> dict[str, Any]:
+    """The moves of one week."""
+    live, tried = ({arrow: pair[side] for arrow, pair in zip(arrows, row.moves, strict=True)} for side in (0, 1))
+    return {"beginning": row.label, "live": live, "file": tried}
+
+
+def lead_json(lead: Lead, each: Differing) -> dict[str, Any]:
+    """One lead that differs: live first, then the file."""
+    lines = [
+        {"rule": line.rule, "kind": line.kind, "at": from_micros(line.at).isoformat(), "before": line.before, "after": line.after}
+        for line in each.lines
+    ]
+    return {"uid": str(lead.uid), "score": list(each.score), "stage": list(each.stage), "lines": lines, "more_lines": each.more}
