@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from campaigns import schedule, sending
 from campaigns.models import Enrollment, Message
-from leads import bell, csv_import, intake, notifications, rescoring, scoring
-from leads.models import CsvImport, Delivery, FoldState, Notification, Rescore
+from leads import bell, csv_import, intake, notifications, rescoring, scoring, whatif
+from leads.models import CsvImport, Delivery, FoldState, Notification, Rescore, WhatIf
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,13 @@ QUEUES = [
     Queue(lambda now: Enrollment.objects.due(now).unclaimed(), "campaigns.tasks.advance"),
     Queue(lambda now: Message.objects.due(now).unclaimed(), "campaigns.tasks.send"),
     Queue(lambda now: Notification.objects.due(now).unclaimed(), "leads.tasks.send_notifications"),
+    Queue(lambda now: WhatIf.objects.due(now).unclaimed(), whatif.TASK),
 ]
 BODY_KEPT = timedelta(days=7)
 RECEIPT_KEPT = timedelta(days=90)
 # A file that was uploaded and never imported.
 UPLOAD_KEPT = timedelta(days=1)
+WHAT_IF_KEPT = timedelta(days=90)
 
 
 def ring_for_due_work() -> None:
@@ -59,12 +61,14 @@ def run_everything_due() -> None:
     while schedule.advance_due(now) or sending.send_due(now):
         pass
     notifications.send_all_due()
+    whatif.run_all_due()
 
 
 def keep_house() -> None:
-    """Empty raw bodies 7 days after they were processed; delete receipts after 90, and files nobody imported after one."""
+    """Empty raw bodies 7 days after they were processed; delete receipts and what-ifs after 90, files nobody imported after one."""
     now = timezone.now()
     processed = Delivery.objects.filter(state=Delivery.State.PROCESSED)
     processed.filter(processed_at__lt=now - BODY_KEPT).exclude(body=b"").update(body=b"")
     processed.filter(processed_at__lt=now - RECEIPT_KEPT).delete()
     CsvImport.objects.abandoned(now - UPLOAD_KEPT).delete()
+    WhatIf.objects.filter(created_at__lt=now - WHAT_IF_KEPT).delete()

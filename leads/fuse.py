@@ -1,21 +1,19 @@
 """The mass-move fuse: before a publication, how many leads it would move to another stage at once, and where to."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import batched
 from time import monotonic
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
-from leads import engine, scoring
 from leads.models import Lead, Stage, Workspace
+from leads.replay import Replay
+from leads.simulator import folds
 
 CHUNK = 200
-# The version the document would become; no row has this id.
-WOULD_BE = 0
 # Once it is clear that the fuse blows, count on only this long; and give up counting after that long.
 ENOUGH, PATIENCE = 2.0, 10.0
 
@@ -58,31 +56,17 @@ def forecast(document: dict[str, Any], *, history: bool) -> Forecast:
     """
     pks = list(Lead.objects.known().order_by("pk").values_list("pk", flat=True))
     found, begun = Forecast(Workspace.current().move_fuse, len(pks)), monotonic()
+    replay = Replay(document, timezone.now())
     for chunk in batched(pks, CHUNK):
-        found.moves.update(destinations(chunk, document, history=history))
+        found.moves.update(destinations(list(chunk), replay, history=history))
         found.looked_at += len(chunk)
         if monotonic() - begun > (ENOUGH if found.total > found.fuse else PATIENCE):
             break
     return found
 
 
-def destinations(pks: Iterable[int], document: dict[str, Any], *, history: bool) -> Iterator[str]:
+def destinations(pks: list[int], replay: Replay, *, history: bool) -> Iterator[str]:
     """The stages these leads would go to, one for each that moves."""
-    stages = [engine.StageInfo(stage.key, stage.position, stage.kind) for stage in Stage.objects.order_by("position", "pk")]
-    model, now = engine.compile_model(document, WOULD_BE), scoring.to_micros(timezone.now())
-    leads = Lead.objects.select_related("company").in_bulk(list(pks))
-    for job in scoring.plan_jobs(leads, new={}, again=set(leads), live=None, stages=stages):
-        facts = [replace(fact, version=WOULD_BE) for fact in job.facts] if history else job.facts
-        models = {pk: scoring.compiled(pk) for pk in {fact.version for fact in facts} if pk} | {WOULD_BE: model}
-        folded = engine.fold(
-            job.state,
-            facts,
-            models,
-            stages=stages,
-            until=now,
-            live=WOULD_BE,
-            past=job.past,
-            evidence_points=settings.EVIDENCE_POINTS,
-        )
-        if folded.moves and folded.state.stage != job.lead.stage_id:
+    for folded in folds(pks, replay, history=history):
+        if folded.moves and folded.moves[0].from_stage != folded.state.stage:
             yield folded.state.stage

@@ -6,10 +6,11 @@ import time
 from celery import shared_task
 from django.db import connection
 
-from leads import csv_import, intake, notifications, rescoring, scoring
+from leads import csv_import, intake, notifications, rescoring, scoring, whatif
 from leads.bell import DEBOUNCE_SECONDS, ring
 
-__all__ = ["advance_rescores", "apply_due_scores", "drain_inbox", "record_imports", "ring", "send_notifications"]
+__all__ = ["advance_rescores", "apply_due_scores", "drain_inbox", "record_imports", "ring", "run_what_ifs", "send_notifications"]
+
 
 # SQLite has one writer: two drains in one process would only wait for each other.
 _one_drain = threading.Lock()
@@ -58,3 +59,9 @@ def send_notifications() -> None:
 def record_imports() -> None:
     """Record the CSV files that staff have started to import."""
     csv_import.record_all_due()
+
+
+@shared_task(name="leads.tasks.run_what_ifs")
+def run_what_ifs() -> None:
+    """Compare the models that staff have asked about."""
+    whatif.run_all_due()

@@ -17,6 +17,7 @@ from leads.views import (
     sources,
     today,
     versions,
+    whatif,
 )
 
 app_name = "leads"
@@ -79,6 +80,11 @@ urlpatterns = [
     path("scoring/versions/<int:number>/restore/", versions.restore, name="scoring-version-restore"),
     path("scoring/broken/", broken.broken, name="scoring-broken"),
     path("scoring/broken/again/", broken.fold_again, name="scoring-try-again"),
+    path("scoring/simulator/", whatif.simulator, name="simulator"),
+    path("scoring/whatif/", whatif.start, name="whatif-start"),
+    path("scoring/whatif/<uuid:uid>/", whatif.what_if_page, name="whatif"),
+    path("scoring/whatif/<uuid:uid>/cancel/", whatif.cancel, name="whatif-cancel"),
+    path("scoring/whatif/<uuid:uid>/go-on/", whatif.go_on, name="whatif-go-on"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", sources.new_source, name="source-new"),
     path("sources/<int:pk>/", sources.source_page, name="source"),
