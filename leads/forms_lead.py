@@ -1,5 +1,6 @@
 """What people type on a lead's page: one fact at a time, notes and calls, tasks, consent; and a new lead."""
 
+from datetime import date, datetime, time
 from typing import Any
 
 from django import forms
@@ -9,6 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from leads.course import DEFAULT, REACHES
 from leads.editing import TRAITS
 from leads.messages import Refused, checked_email
 from leads.models import Activity, Company, Consent, Identity, Lead, Topic, User
@@ -224,6 +226,38 @@ class ConsentForm(forms.Form):
         if "topic" not in self.errors and not data.get("topic") and data.get("status") == Consent.Status.GRANTED:
             self.add_error("topic", "Choose the topic they said yes to; nobody says yes to everything.")
         return data
+
+
+class ScoreForm(forms.Form):
+    """What to see of a score: as of which day, and how far back the curve goes."""
+
+    as_of = forms.DateField(label="As of", required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    reach = forms.ChoiceField(required=False, choices=[(key, reach.label) for key, reach in REACHES.items()], widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["as_of"].widget.attrs["max"] = timezone.localdate().isoformat()
+        styled(self)
+
+    def clean_as_of(self) -> date | None:
+        """A day that has begun; today is simply now."""
+        day: date | None = self.cleaned_data["as_of"]
+        if day and day > timezone.localdate():
+            raise ValidationError("This day is still to come; choose one that has passed.")
+        return None if day == timezone.localdate() else day
+
+    def clean_reach(self) -> str:
+        """The usual one when none was asked for."""
+        return self.cleaned_data["reach"] or DEFAULT
+
+    def moment(self) -> datetime | None:
+        """The last moment of the day asked for; None: now."""
+        day: date | None = self.cleaned_data.get("as_of") if self.is_valid() else None
+        return None if day is None else timezone.make_aware(datetime.combine(day, time.max))
+
+    def shown_reach(self) -> str:
+        """How far back to draw, whatever was asked for."""
+        return self.cleaned_data.get("reach", DEFAULT) if self.is_bound and not self.errors.get("reach") else DEFAULT
 
 
 class LeadForm(forms.Form):

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from leads import engine, scoring
 from leads.checklist import Group, make_checklist
-from leads.condition_nodes import AnyOf, IdleFor, InStageFor, Node, View
+from leads.condition_nodes import All, AnyOf, IdleFor, InStageFor, Node, View
 from leads.conditions import Place, parse
 from leads.fold_state import State
 from leads.fold_view import FoldView
@@ -69,9 +69,9 @@ def look_ahead(lead: Lead, version: ScoringVersion | None, stages: Sequence[Stag
 
 def state_of(lead: Lead, stages: Sequence[Stage]) -> State:
     """What the engine carries of a lead, standing where the lead stands."""
-    row = FoldState.objects.filter(lead=lead).first()
+    row: FoldState | None = getattr(lead, "fold_state", None)  # no row raises what is an AttributeError too
     state = State.from_json(row.state) if row else engine.start(stage_infos(stages))
-    return replace(state, stage=lead.stage_id)
+    return replace(state, stage=lead.stage.key)
 
 
 def stage_infos(stages: Sequence[Stage]) -> list[engine.StageInfo]:
@@ -115,8 +115,9 @@ def retreat(name: str, to: Stage, conditions: Node, view: View, stages: Sequence
 
 def only_condition(node: Node) -> Node:
     """The single condition of a group of one."""
-    nodes = getattr(node, "nodes", ())
-    return only_condition(nodes[0]) if len(nodes) == 1 else node
+    if isinstance(node, All | AnyOf) and len(node.nodes) == 1:
+        return only_condition(node.nodes[0])
+    return node
 
 
 def held_since(lead: Lead, state: State) -> Held | None:

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.views import (
+    board,
+    companies,
+    imports,
+    lead,
+    lead_actions,
+    lead_explained,
+    lead_list,
+    new_lead,
+    notifications,
+    profile,
+    scoring,
+    sources,
+    today,
+)
 
 app_name = "leads"
 urlpatterns = [
@@ -29,6 +43,7 @@ urlpatterns = [
     path("leads/<uuid:uid>/moves/<int:pk>/undo/", lead.undo_lead_move, name="undo-move"),
     path("leads/<uuid:uid>/part/<slug:name>/", lead.part, name="part"),
     path("leads/<uuid:uid>/ledger/", lead.rule_lines, name="rule-lines"),
+    path("leads/<uuid:uid>/events/<int:pk>/", lead_explained.event, name="event"),
     path("leads/<uuid:uid>/facts/<slug:name>/", lead_actions.fact, name="fact"),
     path("leads/<uuid:uid>/mine/", lead_actions.assign_to_me, name="assign"),
     path("leads/<uuid:uid>/write/<slug:kind>/", lead_actions.write, name="write"),

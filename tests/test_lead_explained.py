@@ -8,8 +8,9 @@ import pytest
 import time_machine
 
 from leads.intake import record_now
-from leads.models import Lead
-from tests.factories import make_company, make_lead, make_rep, make_transition, make_version
+from leads.models import Delivery, Event, Lead, User
+from leads.tasks import drain_inbox
+from tests.factories import make_company, make_entry, make_event, make_lead, make_rep, make_source, make_transition, make_version
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
@@ -39,7 +40,7 @@ def clock():
 def text_of(answer):
     """What a page says, without markup."""
     assert answer.status_code == 200, answer.status_code
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", answer.content.decode())))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())))
 
 
 def page_of(client, lead, query=""):
@@ -128,3 +129,218 @@ def test_an_excluded_lead_has_a_page_when_no_condition_holds_any_more(client, re
     make_version(gates=[HOT])
 
     assert "Excluded from scoring: nothing counts" in page_of(client, make_lead(excluded=True))
+
+
+# --- the course of the score ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def model():
+    return make_version(scoring={"rules": RULES})
+
+
+def course_of(client, lead, reach=""):
+    """The panel with the score, as markup."""
+    answer = client.get(f"/leads/{lead.uid}/part/score/?reach={reach}", **HTMX)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_title_is_the_finding_with_its_main_cause(client, rep, model):
+    lead = make_lead()
+    make_entry(lead=lead, points=20, version=model, rule="docs", at=NOW - timedelta(days=40))
+    make_entry(lead=lead, points=30, version=model, rule="pricing", at=NOW - timedelta(days=5))
+    make_entry(lead=lead, points=15, version=model, rule="team", at=NOW - timedelta(days=4))
+
+    assert "<figcaption>Up 45 in 30 days, most of it from Viewed pricing</figcaption>" in course_of(client, lead)
+    assert "<figcaption>Up 65 in a year</figcaption>" in course_of(client, lead, "365")
+    assert "<figcaption>Up 65 since 23 Dec 2025</figcaption>" in course_of(client, lead, "all")
+
+
+def test_points_that_expired_are_named_as_the_cause(client, rep, model):
+    lead = make_lead()
+    make_entry(lead=lead, points=20, version=model, rule="docs", at=NOW - timedelta(days=40))
+    make_entry(lead=lead, points=-20, version=model, rule="docs", kind="expiry", at=NOW - timedelta(days=10))
+
+    assert "Down 20 in 30 days, most of it from points of Downloaded the docs that expired" in course_of(client, lead)
+
+
+def test_the_table_says_the_same_as_the_line(client, rep, model):
+    lead = make_lead()
+    make_entry(lead=lead, points=20, version=model, at=NOW - timedelta(days=40))
+    make_entry(lead=lead, points=-5, version=model, at=NOW - timedelta(days=2))
+
+    page = course_of(client, lead)
+
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td></tr>', page)
+    assert rows == [("31 Jan 2026", "−5", "15"), ("24 Dec 2025", "+20", "20")]
+    assert course_of(client, lead, "30").count('<th scope="row">') == 1
+
+
+def test_what_gave_most_is_a_dot_that_leads_to_its_event(client, rep, model):
+    lead = make_lead()
+    event = make_event(lead=lead, type="DOWNLOADED_DOCS", at=NOW - timedelta(days=20))
+    make_entry(lead=lead, points=20, version=model, rule="docs", event=event, cause=event.cause, at=event.at)
+    make_entry(lead=lead, points=10, version=model, rule="pricing", at=event.at - timedelta(days=1))
+    for n in range(40):
+        make_entry(lead=lead, points=1, version=model, rule="pricing", at=NOW - timedelta(days=2 * n))
+
+    page = course_of(client, lead)
+
+    assert 0 < page.count('class="course-dot"') <= 12
+    assert f'<a class="course-dot" href="/leads/{lead.uid}/events/{event.pk}/"' in page
+    assert "+20 Downloaded the docs, 13 Jan 11:00; +10 Viewed pricing, 12 Jan 11:00; +1 Viewed pricing" in page
+
+
+def test_stage_changes_stand_across_the_line_with_a_word(client, rep, model):
+    lead = make_lead()
+    make_transition(lead=lead, to="mql", at=NOW - timedelta(days=60))
+    make_transition(lead=lead, to="sql", at=NOW - timedelta(days=59))
+
+    page = course_of(client, lead)
+
+    assert "course-move stage-mql" in page
+    assert ">Marketing qualified</text>" in page
+    heights = re.findall(r'<text x="[\d.]+" y="(\d+)">', page)
+    assert len(set(heights)) == 2, "the second name stands in a row of its own"
+    assert course_of(client, lead, "30").count("course-move") == 0
+
+
+@pytest.mark.parametrize("reach", ["", "30", "90", "365", "all", "7", "<b>"])
+def test_every_reach_is_drawn_whatever_there_is(client, rep, model, reach):
+    assert "<svg viewBox" not in course_of(client, make_lead(), reach)
+
+
+# --- as of ----------------------------------------------------------------------------------------
+
+
+def test_the_ledger_as_of_a_day_sums_what_stood_then(client, rep, model):
+    lead = make_lead()
+    make_transition(lead=lead, to="mql", at=NOW - timedelta(days=20))
+    make_entry(lead=lead, points=20, version=model, rule="docs", at=NOW - timedelta(days=20))
+    make_entry(lead=lead, points=15, version=model, rule="late", axis="fit", at=datetime(2026, 1, 15, 23, 59, tzinfo=UTC))
+    make_entry(lead=lead, points=30, version=model, rule="pricing", at=NOW - timedelta(days=5))
+    make_transition(lead=lead, to="sql", at=NOW - timedelta(days=5))
+
+    then, now = page_of(client, lead, "?as_of=2026-01-15"), page_of(client, lead)
+
+    assert "Why 35 on 15 Jan 2026? 20 engagement + 15 fit" in then
+    assert "35 Score on 15 Jan 2026" in then
+    assert "At the end of that day: 35 points, in Marketing qualified. Today: 65." in then
+    assert "Why 65? 50 engagement + 15 fit" in now
+    assert "65 Score" in now
+    assert "No rule had counted anything by then." in page_of(client, lead, "?as_of=2025-01-01")
+
+
+def test_older_lines_stand_at_the_day_asked_for_too(client, rep, model):
+    lead = make_lead()
+    for n in range(30):
+        make_entry(lead=lead, points=1, version=model, rule="pricing", at=NOW - timedelta(days=n))
+
+    page = client.get(f"/leads/{lead.uid}/part/score/?as_of=2026-01-22", **HTMX).content.decode()
+    address = re.search(r'hx-get="([^"]*/ledger/[^"]*)"', page)[1].replace("&amp;", "&")
+    older = client.get(address, **HTMX).content.decode()
+
+    assert page.count('<li class="rule-line">') == 10
+    assert "as_of=2026-01-22" in address
+    assert older.count('<li class="rule-line">') == 19 - 10
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [("2026-02-03", "This day is still to come"), ("yesterday", "Enter a valid date"), ("2026-02-02", "Why 0?"), ("", "Why 0?")],
+)
+def test_a_day_that_is_none_shows_now_and_says_why(client, rep, model, day, said):
+    page = page_of(client, make_lead(), f"?as_of={day}")
+
+    assert said in page
+    assert "Why 0?" in page
+
+
+# --- one event ------------------------------------------------------------------------------------
+
+
+def event_page(client, lead, event, **extra):
+    return text_of(client.get(f"/leads/{lead.uid}/events/{event.pk}/", **extra))
+
+
+def test_a_line_leads_to_its_event_with_all_it_said_and_gave(client, rep):
+    make_version(scoring={"rules": RULES}, gates=[HOT])
+    lead = record(*["VIEWED_PRICING"] * 3, properties={"plan": {"name": "team"}, "seats": 5})
+    event = lead.events.order_by("at").last()
+
+    line = client.get(lead.get_absolute_url()).content.decode()
+    page = event_page(client, lead, event)
+
+    assert line.count(f'href="/leads/{lead.uid}/events/{event.pk}/"') >= 2
+    assert "Type VIEWED_PRICING Happened 2 Feb 2026, 11:00:00" in page
+    assert 'plan {"name": "team"} seats 5' in page
+    assert "0 Viewed pricing counts 2 times a day, else +10" in page
+    assert "Moved from Cold to Sales qualified Ready for sales" in page
+    assert "Version 1" in page
+
+
+def test_an_event_is_a_window_for_htmx_and_leads_into_the_timeline(client, rep):
+    lead = make_lead()
+    for n in range(60):
+        event = make_event(lead=lead, type=f"THING_{n:02}", at=NOW - timedelta(hours=n))
+
+    window = client.get(f"/leads/{lead.uid}/events/{event.pk}/", **HTMX).content.decode()
+    address = re.search(r'href="([^"]*)#event-', window)[1]
+    page = client.get(address).content.decode()
+
+    assert window.strip().startswith("<dialog")
+    assert f'id="event-{event.pk}"' in page
+    assert "Thing 59" in page
+    assert "Thing 58" not in page
+
+
+def test_only_admins_are_led_to_the_delivery(client, rep):
+    source, key = make_source()
+    body = {"userId": "u1", "eventType": "SIGNED_UP", "email": "ada@acme.example"}
+    client.post("/api/events", body, content_type="application/json", headers={"Authorization": f"Bearer {key}"})
+    drain_inbox()
+    event = Event.objects.get()
+    address = f"/sources/{source.pk}/deliveries/{Delivery.objects.get().receipt}/"
+
+    as_rep = client.get(f"/leads/{event.lead.uid}/events/{event.pk}/").content.decode()
+    client.force_login(User.objects.create_superuser("root"))
+    as_admin = client.get(f"/leads/{event.lead.uid}/events/{event.pk}/").content.decode()
+
+    assert address not in as_rep
+    assert address in as_admin
+
+
+def test_an_event_of_another_lead_is_not_found(client, rep):
+    event = make_event(lead=make_lead())
+
+    assert client.get(f"/leads/{make_lead().uid}/events/{event.pk}/").status_code == 404
+
+
+def test_an_event_is_shown_to_colleagues_only(client):
+    event = make_event(lead=make_lead())
+    address = f"/leads/{event.lead.uid}/events/{event.pk}/"
+
+    anonymous = client.get(address)
+    client.force_login(User.objects.create_user("nobody"))
+    without_role = client.get(address)
+
+    assert anonymous.url.startswith("/login/")
+    assert without_role.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("expiry", "Points expired after “Signed up”"), ("reset", "All engagement points taken back after “Signed up”"), ("fit", "Holds")],
+)
+def test_lines_that_no_event_gave_say_what_they_are(client, rep, model, kind, words):
+    lead = make_lead()
+    event = make_event(lead=lead)
+    axis = "fit" if kind == "fit" else "engagement"
+    make_entry(lead=lead, points=-10, version=model, kind=kind, axis=axis, event=event)
+    make_entry(lead=lead, points=-10, version=model, kind="idle", rule="quiet")
+
+    page = page_of(client, lead)
+
+    assert words in page
+    assert "Nothing done for long enough" in page

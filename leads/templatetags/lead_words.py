@@ -7,7 +7,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from leads.models import Company
+from leads.models import Company, ScoringVersion, User
 from leads.templatetags.words import distance
 
 register = template.Library()
@@ -44,3 +44,13 @@ def company_url(company: Company) -> str:
         return reverse("leads:company", args=[company.pk])
     except NoReverseMatch:
         return ""
+
+
+@register.simple_tag
+def scored_by(version: ScoringVersion, user: User) -> str:
+    """The version that scored something; those who may see it are led to it."""
+    try:
+        address = reverse("leads:scoring-version", args=[version.number]) if user.is_editor else ""
+    except NoReverseMatch:
+        address = ""
+    return format_html('<a href="{}">{}</a>', address, version) if address else str(version)
