@@ -42,7 +42,11 @@ ROW, ROWS, LETTER, LONGEST_NAME = 13, 3, 5.6, 22
 DOTS, APART, CANDIDATES = 12, 27, 80
 MOVES = 30
 Kind = ScoreEntry.Kind
-CAUSES: dict[str, str] = {Kind.EXPIRY: "points of {} that expired", Kind.IDLE: "{}, for nothing was done", Kind.RESET: "{}, which takes all points"}
+CAUSES: dict[str, str] = {
+    Kind.EXPIRY: "points of {} that expired",
+    Kind.IDLE: "{}, for nothing was done",
+    Kind.RESET: "{}, which takes all points",
+}
 
 
 @dataclass(frozen=True, slots=True)

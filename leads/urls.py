@@ -44,6 +44,7 @@ urlpatterns = [
     path("leads/<uuid:uid>/part/<slug:name>/", lead.part, name="part"),
     path("leads/<uuid:uid>/ledger/", lead.rule_lines, name="rule-lines"),
     path("leads/<uuid:uid>/events/<int:pk>/", lead_explained.event, name="event"),
+    path("leads/<uuid:uid>/what-if/", lead_explained.what_if, name="what-if"),
     path("leads/<uuid:uid>/facts/<slug:name>/", lead_actions.fact, name="fact"),
     path("leads/<uuid:uid>/mine/", lead_actions.assign_to_me, name="assign"),
     path("leads/<uuid:uid>/write/<slug:kind>/", lead_actions.write, name="write"),

@@ -6,9 +6,11 @@ from html import unescape
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from leads.intake import record_now
-from leads.models import Delivery, Event, Lead, User
+from leads.models import Delivery, Event, FoldState, Lead, ScoreEntry, Transition, User
 from leads.tasks import drain_inbox
 from tests.factories import make_company, make_entry, make_event, make_lead, make_rep, make_source, make_transition, make_version
 
@@ -344,3 +346,157 @@ def test_lines_that_no_event_gave_say_what_they_are(client, rep, model, kind, wo
 
     assert words in page
     assert "Nothing done for long enough" in page
+
+
+# --- what if --------------------------------------------------------------------------------------
+
+
+def ask(client, lead, **data):
+    """What would be if, as the page that works without JavaScript tells it."""
+    return text_of(client.get(f"/leads/{lead.uid}/what-if/", data))
+
+
+@pytest.fixture
+def hot_model():
+    return make_version(scoring={"rules": RULES}, gates=[HOT])
+
+
+def test_a_supposed_event_tells_points_moves_and_why_not_more(client, rep, hot_model):
+    lead = record("VIEWED_PRICING")
+
+    page = ask(client, lead, type="Viewed pricing", times=3)
+
+    assert "Viewed pricing, 3 times: 10 becomes 20" in page
+    assert "+10 Viewed pricing 3× 2 of 3: counts 2 times a day" in page
+    assert "From Cold to Sales qualified Ready for sales" in page
+
+
+def test_what_is_supposed_is_what_the_engine_would_do(client, rep, hot_model, clock):
+    lead = record("VIEWED_PRICING")
+    supposed = ask(client, lead, type="DOWNLOADED_DOCS")
+
+    clock.shift(timedelta(minutes=1))
+    record("DOWNLOADED_DOCS", at=NOW + timedelta(minutes=1))
+
+    lead.refresh_from_db()
+    assert f"10 becomes {lead.score}" in supposed
+    assert lead.score == 30
+
+
+def test_nothing_is_written(client, rep, hot_model):
+    lead = record("VIEWED_PRICING")
+    before = list(FoldState.objects.values()), Event.objects.count(), Transition.objects.count(), ScoreEntry.objects.count()
+
+    ask(client, lead, type="VIEWED_PRICING", times=20)
+    ask(client, lead, days=400)
+
+    lead.refresh_from_db()
+    assert (list(FoldState.objects.values()), Event.objects.count(), Transition.objects.count(), ScoreEntry.objects.count()) == before
+    assert (lead.score, lead.stage_id) == (10, "cold")
+
+
+def test_what_is_still_missing_afterwards_is_told(client, rep, hot_model):
+    page = ask(client, record("SIGNED_UP"), type="VIEWED_PRICING")
+
+    assert "It would stay in Cold." in page
+    assert "Still missing for Sales qualified" in page
+    assert "1 of 3 in 7 days" in page
+    assert "Needs 30 more points" in page
+
+
+def test_properties_decide_and_numbers_are_numbers(client, rep, hot_model):
+    lead = record("SIGNED_UP")
+
+    enough = ask(client, lead, type="PLAN_CHOSEN", properties="seats=5\nplan=team")
+    few = ask(client, lead, type="PLAN_CHOSEN", properties="seats=4")
+    unused = ask(client, lead, type="SMILED")
+
+    assert "+15 Team plan" in enough
+    assert "The conditions of “Team plan” do not hold." in few
+    assert "No rule gives points for “Smiled”." in unused
+
+
+def test_a_day_apart_is_another_day(client, rep, hot_model):
+    lead = record("SIGNED_UP")
+
+    page = ask(client, lead, type="VIEWED_PRICING", times=3, apart="1d")
+
+    assert "0 becomes 30" in page
+    assert "Wed 11:00 (in 2 d)" in page
+
+
+def test_time_that_passes_takes_points_back(client, rep, hot_model):
+    lead = record("DOWNLOADED_DOCS")
+
+    soon, late = ask(client, lead, days=10), ask(client, lead, days=31)
+
+    assert "Nothing for 10 days: the score stays at 20" in soon
+    assert "No points expire by then" in soon
+    assert "Nothing for 31 days: 20 becomes 0" in late
+    assert "−20 Downloaded the docs: points expired" in late
+
+
+def test_a_visitor_and_an_excluded_lead_learn_why_nothing_would_move(client, rep, hot_model):
+    visitor = make_lead(email="")
+    excluded = make_lead(excluded=True)
+
+    assert "a visitor passes no gate" in ask(client, visitor, type="VIEWED_PRICING", times=3)
+    assert "Nothing would count: excluded from scoring." in ask(client, excluded, type="VIEWED_PRICING")
+
+
+def test_without_a_model_nothing_would_count(client, rep):
+    assert "no scoring model was published yet" in ask(client, make_lead(), type="VIEWED_PRICING")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"type": ""}, "This field is required."),
+        ({"type": "…"}, "Write what they do in letters"),
+        ({"type": "X", "times": 21}, "less than or equal to 20"),
+        ({"type": "X", "properties": "a=1\nbroken"}, "Line 2 is no property"),
+        ({"type": "X", "apart": "9w"}, "Select a valid choice"),
+        ({"days": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_supposition_is_refused_beside_its_field(client, rep, model, data, said):
+    lead = make_lead()
+
+    page = client.get(f"/leads/{lead.uid}/what-if/", data)
+    part = client.get(f"/leads/{lead.uid}/what-if/", data, **HTMX)
+
+    assert (page.status_code, part.status_code) == (422, 422)
+    assert said in unescape(page.content.decode())
+    assert said in unescape(part.content.decode())
+    assert part.headers["HX-Retarget"] == "#what-if"
+
+
+def test_for_htmx_the_answer_comes_alone(client, rep, hot_model):
+    part = client.get(f"/leads/{make_lead().uid}/what-if/", {"type": "VIEWED_PRICING"}, **HTMX).content.decode()
+
+    assert "becomes" in part
+    assert "<form" not in part
+
+
+def test_the_form_proposes_what_rules_gates_and_the_lead_know(client, rep):
+    derive = [{"from": "PAGE_VIEWED", "as": "VIEWED_TERMS"}]
+    make_version(scoring={"rules": RULES, "derive": derive}, gates=[HOT | {"conditions": [{"event": "DEMO_REQUESTED"}]}])
+    lead = record("SMILED")
+    make_event(lead=lead, type="LEAD_EDITED")
+
+    page = client.get(lead.get_absolute_url()).content.decode()
+
+    proposed = set(re.findall(r'<option value="([A-Z_]+)">', page))
+    assert {"VIEWED_PRICING", "PLAN_CHOSEN", "PAGE_VIEWED", "VIEWED_TERMS", "DEMO_REQUESTED", "SMILED"} <= proposed
+    assert "LEAD_EDITED" not in proposed
+
+
+def test_supposing_costs_few_queries(client, rep, hot_model):
+    lead = record("VIEWED_PRICING")
+    address = f"/leads/{lead.uid}/what-if/?type=VIEWED_PRICING&times=20"
+    client.get(address)
+
+    with CaptureQueriesContext(connection) as queries:
+        client.get(address)
+
+    assert len(queries) <= 10

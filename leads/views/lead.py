@@ -19,12 +19,13 @@ from leads.activities import tasks_of
 from leads.consents import words_of
 from leads.course import REACHES, draw_course
 from leads.forms import MoveForm
-from leads.forms_lead import FACTS, ConsentForm, FactForm, NoteForm, ScoreForm, TalkForm, TaskForm
+from leads.forms_lead import FACTS, ConsentForm, DeedForm, FactForm, NoteForm, QuietForm, ScoreForm, TalkForm, TaskForm
 from leads.hand_moves import Outcome, move_all, undo_all
 from leads.ledger import explain_score, older_lines
 from leads.models import Lead, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
 from leads.reads import standing_at
+from leads.rehearsal import types_to_propose
 from leads.timeline import KINDS, build_timeline, look_forward
 from leads.toasts import with_toast
 
@@ -89,6 +90,11 @@ def facts_part(request: HttpRequest, lead: Lead) -> Context:
     return {"facts": FACTS, "identities": lead.identities.order_by("kind", "pk")[:50]}
 
 
+def what_if_part(lead: Lead, version: ScoringVersion | None) -> Context:
+    """The forms to ask what would be if."""
+    return {"deed_form": DeedForm(), "quiet_form": QuietForm(), "types": types_to_propose(lead, version)}
+
+
 def write_part(request: HttpRequest, lead: Lead) -> Context:
     """The form to write something down: a note, or what `write` in the address asks for."""
     asked = request.GET.get("write", "")
@@ -125,7 +131,7 @@ def render_lead(request: HttpRequest, lead: Lead, *, status: int = 200, **extra:
     context: Context = {"lead": lead, "can_forget": may_forget(lead, signed_in(request))} | head_part(request, lead)
     version = context["version"]
     context |= score_part(request, lead, version) | timeline_part(request, lead, version)
-    context |= consent_part(request, lead) | facts_part(request, lead) | write_part(request, lead)
+    context |= what_if_part(lead, version) | consent_part(request, lead) | facts_part(request, lead) | write_part(request, lead)
     edited = request.GET.get("edit", "")
     if edited in FACTS:
         context |= {"edited": edited, "fact_form": FactForm(lead=lead, fact=edited)}
