@@ -129,7 +129,7 @@ def counted(leaf: EventCount, view: View, item: Item, *, now: datetime) -> Item:
     current = (
         "" if leaf.at_least == 1 and item.ok else f"not{within or ' yet'}" if leaf.at_least == 1 else f"{count} of {leaf.bound}{within}"
     )
-    wanted = f"“{event_words(leaf.event)}” {often(missing)}{' more' if count else ''}" if missing > 0 else ""
+    wanted = f"“{event_words(leaf.event)}” {often(missing)}{' more' if count else ''}" if missing > 0 and leaf.at_least > 1 else ""
     if wanted and leaf.of == "company":
         wanted += ", by anybody at the company"
     return replace(item, current=current, wanted=wanted, at=at, at_words=f"{'it' if count == 1 else 'the first of them'} expires")

@@ -137,6 +137,14 @@ class Course:
     marks: list[Mark]
     strongest: list[list[ScoreEntry]]
     names: Mapping[str, str]
+    moment: datetime | None = None
+
+    @property
+    def moment_x(self) -> float | None:
+        """Where the moment asked for stands; None when it is now, or further back than is drawn."""
+        if self.moment is None or (day := timezone.localdate(self.moment)) < self.steps[0].until:
+            return None
+        return self.scale.step_of(day) * self.scale.width
 
     @property
     def is_flat(self) -> bool:
@@ -198,7 +206,9 @@ class Course:
         return Dot(x, y, lines[0].points, "; ".join(said), lines[0].event_id)
 
 
-def draw_course(lead: Lead, version: ScoringVersion | None, *, reach: str = DEFAULT, now: datetime) -> Course:
+def draw_course(
+    lead: Lead, version: ScoringVersion | None, *, reach: str = DEFAULT, moment: datetime | None = None, now: datetime
+) -> Course:
     """Sum the ledger by day, backwards from the score of today. At most four queries, however long it is."""
     today, wanted = timezone.localdate(now), REACHES[reach]
     names, days = rule_names(version), wanted.days if wanted.days < LONGEST else days_since_first(lead, today)
@@ -214,6 +224,7 @@ def draw_course(lead: Lead, version: ScoringVersion | None, *, reach: str = DEFA
         place_marks(list(moves)[::-1], scale),
         strongest_of(lead, scale, since=since),
         names,
+        moment,
     )
 
 

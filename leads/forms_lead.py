@@ -1,6 +1,7 @@
 """What people type on a lead's page: one fact at a time, notes and calls, tasks, consent; and a new lead."""
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from math import isfinite
 from typing import Any
@@ -222,6 +223,11 @@ class ConsentForm(forms.Form):
         kwargs.setdefault("prefix", "consent")
         super().__init__(*args, **kwargs)
         styled(self)
+
+    def offer(self, topics: Iterable[Topic]) -> None:
+        """Show these topics, which were read before, instead of reading them again."""
+        field: Any = self.fields["topic"]
+        field.choices = [("", field.empty_label), *((topic.key, topic.name) for topic in topics)]
 
     def clean(self) -> dict[str, Any]:
         """Yes is said to a topic; only a no can be to everything."""

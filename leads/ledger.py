@@ -113,45 +113,48 @@ def rule_names(version: ScoringVersion | None) -> dict[str, str]:
 
 
 def explain_score(lead: Lead, version: ScoringVersion | None, *, moment: datetime | None = None) -> Ledger:
-    """Group a lead's whole ledger by rule, or what of it stands at or before `moment`; one query however long it is."""
-    names = rule_names(version)
+    """Group a lead's whole ledger by rule, or what of it stands at or before `moment`; two queries however long it is."""
+    names, lines = rule_names(version), lines_until(lead, moment)
     rules: dict[tuple[str, str], RuleTotal] = {}
-    for entry in newest_of_each_rule(lines_until(lead, moment)):
-        key = (entry.axis, entry.rule)
-        if key not in rules:
-            name = names.get(entry.rule, entry.rule)
-            rules[key] = RuleTotal(entry.rule, entry.axis, name, entry.total, entry.lines, entry.times, entry.last_at)
-        rules[key].lines.append(Line(entry))
+    newest = {row.pk: row for row in newest_of_each_rule(lines)}
+    entries = with_facts(lines).in_bulk(newest) if newest else {}
+    for pk, row in newest.items():
+        if (row.axis, row.rule) not in rules:
+            name = names.get(row.rule, row.rule)
+            rules[row.axis, row.rule] = RuleTotal(row.rule, row.axis, name, row.total, row.lines, row.times, row.last_at)
+        rules[row.axis, row.rule].lines.append(Line(entries[pk]))
     ordered = sorted(rules.values(), key=lambda rule: (-abs(rule.points), rule.name))
     return Ledger(ordered, sum(rule.points for rule in ordered), moment)
 
 
 def lines_until(lead: Lead, moment: datetime | None) -> QuerySet[ScoreEntry]:
-    """A lead's lines with their events and the numbers of their versions: all, or those that stand at or before `moment`."""
-    lines = lead.entries.select_related("event", "version").defer("version__document")
-    return lines if moment is None else lines.filter(at__lte=moment)
+    """A lead's lines: all, or those that stand at or before `moment`."""
+    return lead.entries.all() if moment is None else lead.entries.filter(at__lte=moment)
+
+
+def with_facts(lines: QuerySet[ScoreEntry]) -> QuerySet[ScoreEntry]:
+    """Lines with their events and the numbers of their versions."""
+    return lines.select_related("event", "version").defer("version__document")
 
 
 def newest_of_each_rule(lines: QuerySet[ScoreEntry]) -> Iterable[Any]:
-    """The newest lines of every rule, newest first, each with the sums of its rule."""
+    """(id, and the sums of its rule) of the newest lines of every rule, newest first. Narrow rows, for all lines are sorted."""
     group: dict[str, Any] = {"partition_by": [F("axis"), F("rule")]}
     granted = Q(n=1) & ~Q(kind=ScoreEntry.Kind.EXPIRY)
-    return (
-        lines.annotate(
-            place=Window(RowNumber(), order_by=[F("at").desc(), F("pk").desc()], **group),
-            total=Window(Sum("points"), **group),
-            lines=Window(Count("pk"), **group),
-            times=Window(Count("pk", filter=granted), **group),
-            last_at=Window(Max("at"), **group),
-        )
-        .filter(place__lte=SHOWN)
-        .order_by("axis", "rule", "place")
+    rows = lines.annotate(
+        place=Window(RowNumber(), order_by=[F("at").desc(), F("pk").desc()], **group),
+        total=Window(Sum("points"), **group),
+        lines=Window(Count("pk"), **group),
+        times=Window(Count("pk", filter=granted), **group),
+        last_at=Window(Max("at"), **group),
     )
+    columns = ("pk", "axis", "rule", "total", "lines", "times", "last_at")
+    return rows.filter(place__lte=SHOWN).order_by("axis", "rule", "place").values_list(*columns, named=True)
 
 
 def older_lines(lead: Lead, *, axis: str, rule: str, after: int, moment: datetime | None = None) -> tuple[list[Line], int | None]:
     """More lines of one rule, those behind the first `after`; and where the next ones begin, None at the end."""
-    rows = lines_until(lead, moment).filter(axis=axis, rule=rule).order_by("-at", "-pk")[after : after + MORE + 1]
+    rows = with_facts(lines_until(lead, moment)).filter(axis=axis, rule=rule).order_by("-at", "-pk")[after : after + MORE + 1]
     lines = [Line(entry) for entry in rows]
     return lines[:MORE], after + MORE if len(lines) > MORE else None
 
@@ -159,5 +162,5 @@ def older_lines(lead: Lead, *, axis: str, rule: str, after: int, moment: datetim
 def lines_of(event: Event, version: ScoringVersion | None) -> list[tuple[str, Line]]:
     """What one event was worth: (name of the rule, line), also what time took back of it later."""
     names = rule_names(version)
-    entries = event.entries.select_related("event", "version").defer("version__document").order_by("at", "pk")
+    entries = with_facts(event.entries.all()).order_by("at", "pk")
     return [(names.get(entry.rule, entry.rule), Line(entry)) for entry in entries[:MORE]]

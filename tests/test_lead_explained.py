@@ -228,6 +228,7 @@ def test_the_ledger_as_of_a_day_sums_what_stood_then(client, rep, model):
 
     assert "Why 35 on 15 Jan 2026? 20 engagement + 15 fit" in then
     assert "35 Score on 15 Jan 2026" in then
+    assert client.get(f"{lead.get_absolute_url()}?as_of=2026-01-15").content.count(b"course-moment") == 1
     assert "At the end of that day: 35 points, in Marketing qualified. Today: 65." in then
     assert "Why 65? 50 engagement + 15 fit" in now
     assert "65 Score" in now
@@ -500,3 +501,38 @@ def test_supposing_costs_few_queries(client, rep, hot_model):
         client.get(address)
 
     assert len(queries) <= 10
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+def test_a_long_history_costs_no_more_queries(client, rep, model):
+    short, long = make_lead(), make_lead()
+    for lead, times in ((short, 100), (long, 1000)):
+        ScoreEntry.objects.bulk_create(
+            ScoreEntry(
+                lead=lead,
+                first_lead=lead,
+                axis="engagement",
+                kind="points",
+                cause=f"event:{n}",
+                rule=f"rule-{n % 9}",
+                raw=1,
+                points=1,
+                version=model,
+                at=NOW - timedelta(hours=n),
+            )
+            for n in range(times)
+        )
+        Lead.objects.filter(pk=lead.pk).update(engagement=times)
+        make_transition(lead=lead, to="mql", at=NOW - timedelta(days=1))
+    address = "/leads/{}/part/score/?reach=all&as_of=2026-02-01".format
+    client.get(address(short.uid), **HTMX)
+
+    counts = []
+    for lead in (short, long):
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(address(lead.uid), **HTMX).status_code == 200
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1] <= 15

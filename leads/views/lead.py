@@ -55,11 +55,8 @@ def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None 
     """The ledger by rule, now or as of a day, and the score's course."""
     version, form = version or ScoringVersion.live(), ScoreForm(request.GET)
     moment, reach = form.moment(), form.shown_reach()
-    context: Context = {"score_form": form, "reaches": REACHES, "moment": moment}
-    context |= {
-        "ledger": explain_score(lead, version, moment=moment),
-        "course": draw_course(lead, version, reach=reach, now=timezone.now()),
-    }
+    context: Context = {"score_form": form, "reaches": REACHES, "moment": moment, "ledger": explain_score(lead, version, moment=moment)}
+    context["course"] = draw_course(lead, version, reach=reach, moment=moment, now=timezone.now())
     return context | {"stage_then": Stage.objects.get(key=standing_at(lead, moment)["stage"]) if moment else None}
 
 
@@ -82,7 +79,9 @@ def tasks_part(request: HttpRequest, lead: Lead) -> Context:
 def consent_part(request: HttpRequest, lead: Lead) -> Context:
     """What they said about each topic, and whether anything may be sent at all."""
     point, words = words_of(lead.email)
-    return {"contact_point": point, "consents": words, "consent_form": ConsentForm()}
+    form = ConsentForm()
+    form.offer([word.topic for word in words])
+    return {"contact_point": point, "consents": words, "consent_form": form}
 
 
 def facts_part(request: HttpRequest, lead: Lead) -> Context:
