@@ -438,6 +438,7 @@ def test_the_course_of_the_score_ends_at_the_score(client, lead, model):
         ("stops above 300", "nothing is added above 300 points"),
         ("at most 40", "counts at most 40 points in all"),
         ("not below 0", "never takes the points below 0"),
+        ("excluded", "excluded from scoring"),
         ("something else", "something else"),
     ],
 )
