@@ -79,6 +79,11 @@ class Cursor:
         return Q(**{f"{column}__lte" if rank > self.rank else f"{column}__lt": self.at})
 
 
+def place_of(event: Event) -> str:
+    """The place directly before an event: a page of the past from there begins with it."""
+    return f"{event.at.astimezone(UTC):%Y%m%d%H%M%S%f}.{RANKS['events']}.{event.pk + 1}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """The part of the past to show: behind `before`, or from now down to `down_to`; at most `limit` entries."""
