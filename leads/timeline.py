@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
@@ -184,7 +185,8 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
         text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
         why += [move.note] if move.note else []
     tags = ("imported",) if move.historical else ()
-    origin = f"{move.engagement + move.fit} points at that moment"
+    points = move.engagement + move.fit
+    origin = f"{points} point{pluralize(points)} at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
 
 
