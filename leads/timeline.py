@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
@@ -186,7 +185,7 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
         why += [move.note] if move.note else []
     tags = ("imported",) if move.historical else ()
     points = move.engagement + move.fit
-    origin = f"{points} point{pluralize(points)} at that moment"
+    origin = f"{points} point{'' if points == 1 else 's'} at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
 
 
