@@ -184,8 +184,7 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
         text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
         why += [move.note] if move.note else []
     tags = ("imported",) if move.historical else ()
-    points = move.engagement + move.fit
-    origin = f"{points} point{'' if points == 1 else 's'} at that moment"
+    origin = f"{move.engagement + move.fit} points at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
 
 
