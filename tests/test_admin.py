@@ -230,14 +230,16 @@ def make_campaign(**fields):
 
 def test_campaigns_are_published_paused_and_resumed(client, marketer):
     campaign = make_campaign()
-    status = []
+    status, told = [], []
 
     for action in ("publish", "pause", "pause", "resume"):
-        client.post(page(Campaign), {"action": action, "_selected_action": [campaign.pk]})
+        answer = client.post(page(Campaign), {"action": action, "_selected_action": [campaign.pk]}, follow=True)
         campaign.refresh_from_db()
         status.append(campaign.status)
+        told += [str(message) for message in answer.context["messages"]]
 
     assert status == ["active", "paused", "paused", "active"]
+    assert told[1:] == ["1 campaign paused.", "0 campaigns paused.", "1 campaign goes on."]
     assert (campaign.live.number, campaign.live.published_by) == (1, marketer)
 
 
