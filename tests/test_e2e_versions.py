@@ -143,7 +143,14 @@ def test_a_score_that_could_not_be_computed_is_seen_and_tried_again(browser_page
     assert not FoldState.objects.broken().exists()
 
 
-PAGES = ("/scoring/?review", "/scoring/versions/", "/scoring/versions/2/", "/scoring/versions/1/?back", "/scoring/broken/")
+PAGES = (
+    "/scoring/?review",
+    "/scoring/versions/",
+    "/scoring/versions/2/",
+    "/scoring/versions/1/?back",
+    "/scoring/versions/2/?past",
+    "/scoring/broken/",
+)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -152,6 +159,10 @@ def test_no_page_shuts_anybody_out(browser_page, model, dark):
     for address in PAGES:
         page.goto(address)
         assert_accessible(page)
+    ScoringRule.objects.update(points=20)
+    page.goto("/scoring/versions/2/?past")
+    assert_accessible(page)
+    ScoringRule.objects.update(points=40)
     publish(rescore=True)
     for address in ("/scoring/", "/scoring/versions/", "/scoring/versions/3/"):
         page.goto(address)

@@ -403,6 +403,43 @@ def test_a_version_that_names_a_stage_that_is_gone_is_not_brought_back(client, m
     assert "there is no stage" in words(answer).replace("There", "there")
 
 
+# --- the live version for the past too
+
+
+def test_the_live_version_scores_the_past_when_somebody_thinks_better_of_it(client, marketer, live):
+    make_people(4)
+    Workspace.objects.update_or_create(pk=1, defaults={"move_fuse": 3})
+    Gate.objects.filter(key="hot").update(conditions=[{"score": {"at_least": 44}}])
+    ScoringRule.objects.update(points=22)
+    publish(note="From now on")
+    tasks.advance_rescores()
+
+    asked = client.get("/scoring/versions/3/?past").content.decode()
+    fields = dict(re.findall(r'name="(seen|scope|note)" value="([^"]+)"', asked))
+    fused = client.post("/scoring/publish/", fields)
+    again = words(fused)
+    done = client.post("/scoring/publish/", fields | {"sure": "history"}, follow=True)
+    tasks.advance_rescores()
+
+    assert "4 leads are scored anew from the beginning" in " ".join(asked.split())
+    assert "Score the past by what is live?" in again
+    assert "This would move 4 leads at once: 4 to Sales qualified." in again
+    assert "Version 4 is live." in words(done)
+    version = ScoringVersion.live()
+    assert (version.rescored, version.note) == (True, "Version 3 for the past too")
+    assert list(Lead.objects.values_list("score", "stage")) == [(44, "sql")] * 4
+    assert "Score the past by it too" not in words(client.get("/scoring/versions/4/"))
+
+
+def test_with_changes_in_the_draft_the_past_is_asked_when_publishing(client, marketer, live):
+    ScoringRule.objects.update(points=22)
+
+    text = words(client.get("/scoring/versions/1/?past"))
+
+    assert "The draft has 1 change that is not live." in text
+    assert "Re-score history" not in text
+
+
 # --- scores that could not be computed
 
 

@@ -53,7 +53,7 @@ def answer(
         "model": model,
         "draft": model.draft,
         "mine": model.draft.by(signed_in(request)),
-        "asks": asks if model.draft.changes else "",
+        "asks": asks if model.draft.changes or forecast else "",
         "problem": problem,
         "form": form or PublishForm(initial=going_back(request)),
         "forecast": forecast,
@@ -86,7 +86,7 @@ def publish(request: HttpRequest) -> HttpResponse:
     """Publish the draft that was looked at; if very many leads would move, ask once more."""
     form = PublishForm(request.POST)
     if not form.is_valid():
-        return answer(request, look(), asks="review", problem="The note is too long; 300 characters are the most.", form=form, status=422)
+        return answer(request, look(), asks="review", problem=unreadable(form), form=form, status=422)
     data = form.cleaned_data
     history = data["scope"] == PublishForm.HISTORY
     try:
@@ -101,6 +101,11 @@ def publish(request: HttpRequest) -> HttpResponse:
     scores = "It scores what happens from now on, and the past is scored anew." if history else "It scores what happens from now on."
     messages.success(request, f"{version} is live. {scores}")
     return redirect("leads:scoring")
+
+
+def unreadable(form: PublishForm) -> str:
+    """What is wrong with what was sent; the page itself sends only notes that are too long."""
+    return "The note is too long; 300 characters are the most." if "note" in form.errors else str(DraftMoved())
 
 
 @require_POST

@@ -13,7 +13,7 @@ from leads import rescoring
 from leads.access import marketer_page, signed_in
 from leads.changes import DraftMoved
 from leads.draft_forms import SeenForm
-from leads.models import ScoringVersion
+from leads.models import Lead, ScoringVersion
 from leads.rescore_news import moves_of
 from leads.scoring_draft import look, restore_version
 from leads.shape import PublishError
@@ -56,12 +56,15 @@ def versions(request: HttpRequest) -> HttpResponse:
 @require_safe
 @marketer_page
 def version_page(request: HttpRequest, number: int) -> HttpResponse:
-    """What one version changed, what it says, and its work; `?back` asks before the draft is made to say it."""
-    return answer(request, find(number), asks="back" in request.GET)
+    """What one version changed, what it says, and its work.
+
+    `?back` asks before the draft is made to say it; `?past` before the live one scores the past too.
+    """
+    return answer(request, find(number), asks=next((word for word in ("back", "past") if word in request.GET), ""))
 
 
-def answer(request: HttpRequest, version: ScoringVersion, *, asks: bool, problem: str = "", status: int = 200) -> HttpResponse:
-    """The page of a version, with the question of going back open, and what went wrong."""
+def answer(request: HttpRequest, version: ScoringVersion, *, asks: str, problem: str = "", status: int = 200) -> HttpResponse:
+    """The page of a version, with the question `asks` (back or past) open, and what went wrong."""
     row, job = published(version), job_of(version)
     context: dict[str, Any] = {
         "version": version,
@@ -75,7 +78,7 @@ def answer(request: HttpRequest, version: ScoringVersion, *, asks: bool, problem
     }
     if asks:
         draft = look().draft
-        context |= {"draft": draft, "others": draft.others}
+        context |= {"draft": draft, "others": draft.others, "lead_count": Lead.objects.current().count()}
     return render(request, "leads/version.html", context, status=status)
 
 
@@ -87,7 +90,7 @@ def restore(request: HttpRequest, number: int) -> HttpResponse:
     try:
         restore_version(version, form.cleaned_data["seen"] if form.is_valid() else "", by_user=signed_in(request))
     except (DraftMoved, PublishError) as error:
-        return answer(request, version, asks=True, problem=told(error), status=422)
+        return answer(request, version, asks="back", problem=told(error), status=422)
     return redirect(f"{reverse('leads:scoring')}?{urlencode({'review': '', 'restores': number})}#draft")
 
 
