@@ -6,10 +6,10 @@ import time
 from celery import shared_task
 from django.db import connection
 
-from leads import csv_import, intake, notifications, scoring
+from leads import csv_import, intake, notifications, recycling, scoring
 from leads.bell import DEBOUNCE_SECONDS, ring
 
-__all__ = ["apply_due_scores", "drain_inbox", "record_imports", "ring", "send_notifications"]
+__all__ = ["apply_due_scores", "drain_inbox", "record_imports", "recycle_leads", "ring", "send_notifications"]
 
 # SQLite has one writer: two drains in one process would only wait for each other.
 _one_drain = threading.Lock()
@@ -52,3 +52,9 @@ def send_notifications() -> None:
 def record_imports() -> None:
     """Record the CSV files that staff have started to import."""
     csv_import.record_all_due()
+
+
+@shared_task(name="leads.tasks.recycle_leads")
+def recycle_leads() -> None:
+    """Bring leads back whose time has come."""
+    recycling.recycle_all_due()

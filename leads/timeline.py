@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
+from leads.recycling import describe
 from leads.sentences import kind_of, ordinal, tell, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
@@ -167,7 +168,7 @@ def entry_of_event(event: Event, times: int) -> Entry:
 
 def past_moves(lead: Lead, stretch: Stretch, gates: dict[str, str]) -> Iterator[Entry]:
     """Stage changes: to where, by whom or by which gate, and why."""
-    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event")
+    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event", "recycles__reason")
     for move in stretch.cut(rows, "moves", "at"):
         yield entry_of_move(move, gates)
 
@@ -178,6 +179,8 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
     if move.gate:
         text, why = f"Moved from {move.from_stage} to {move.to_stage}", [gates.get(move.gate, move.gate)]
         why += [f"after “{tell(move.event).text}”"] if move.event else []
+    elif move.recycles:
+        text, why = f"Back {describe(move.recycles, move.at)}", [f"moved from {move.from_stage} to {move.to_stage}"]
     elif move.undoes_id:
         text, why = f"{who[:1].upper() + who[1:]} took the move back to {move.to_stage}", []
     else:
