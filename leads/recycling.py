@@ -1,6 +1,7 @@
 """Second chances: a lead that was lost or rejected for a reason that passes comes back when its time has come."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -8,15 +9,31 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from leads.gates import Move, move_leads
-from leads.models import ContactPoint, Lead, Notification, Stage, Transition, User, hash_address
+from leads.models import ContactPoint, Lead, Notification, Reason, Stage, Transition, User, hash_address
 from leads.notifications import notification, tell
 from leads.scoring import lock_leads
+from leads.stays import day_of
 from leads.templatetags.words import distance
 
 TASK = "leads.tasks.recycle_leads"
 # Where a lead comes back to when its reason names no stage.
 TO = "mql"
 CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """What is planned for a lead: when it comes back, to which stage, and why it had gone. `stays`: it stands there already."""
+
+    at: datetime
+    to: Stage
+    reason: Reason | None
+    stays: bool
+
+    @property
+    def day(self) -> str:
+        """The day, for people: "23 Feb"."""
+        return day_of(self.at)
 
 
 def due(now: datetime) -> QuerySet[Transition]:
@@ -38,7 +55,8 @@ def recycle_due(now: datetime | None = None, *, limit: int = CHUNK) -> int:
         leads = lock_leads(found.values())
         losses = list(due(now).filter(pk__in=found).select_related("reason", "to_stage", "actor"))
         coming = may_return([loss for loss in losses if loss.seq == leads[loss.lead_id].stage_seq], leads)
-        targets = targets_of(coming)
+        stages = list(Stage.objects.order_by("position", "pk"))
+        targets = {loss.pk: target_of(loss, stages) for loss in coming}
         Transition.objects.filter(pk__in=found).update(recycle_at=None)
         moves = [
             Move(lead, lead.stage_id, targets[loss.pk].key, now, lead.engagement, lead.fit, recycles=loss)
@@ -65,12 +83,11 @@ def may_return(losses: list[Transition], leads: dict[int, Lead]) -> list[Transit
     return [loss for loss in wanted if hashes.get(loss.pk) not in forgotten]
 
 
-def targets_of(losses: Iterable[Transition]) -> dict[int, Stage]:
-    """Where each of them leads back to: as the reason says now, else to marketing, else to the beginning."""
-    stages = list(Stage.objects.order_by("position", "pk"))
+def target_of(loss: Transition, stages: Sequence[Stage]) -> Stage:
+    """Where it leads back to: as the reason says now, else to marketing, else to the beginning."""
     by_key = {stage.key: stage for stage in stages}
     usual = by_key.get(TO) or next(stage for stage in stages if stage.is_open)
-    return {loss.pk: by_key.get(loss.reason.recycle_to_id or "", usual) if loss.reason else usual for loss in losses}
+    return by_key.get(loss.reason.recycle_to_id or "", usual) if loss.reason else usual
 
 
 def news(losses: list[Transition], leads: dict[int, Lead], targets: dict[int, Stage], *, now: datetime) -> list[Notification]:
@@ -106,8 +123,15 @@ def describe(loss: Transition, until: datetime) -> str:
 
 def awaited(lead: Lead) -> Transition | None:
     """The loss or rejection after which the lead, as it stands, comes back by itself; None when it does not."""
-    waiting = lead.transitions.filter(seq=lead.stage_seq, recycle_at__isnull=False)
-    return waiting.select_related("reason__recycle_to", "to_stage").first()
+    return lead.transitions.filter(seq=lead.stage_seq, recycle_at__isnull=False).select_related("reason").first()
+
+
+def return_after(last: Transition | None, lead: Lead, stages: Sequence[Stage]) -> Return | None:
+    """When and where a lead comes back by itself after its last move; None when it does not."""
+    if last is None or last.seq != lead.stage_seq or last.recycle_at is None or lead.excluded:
+        return None
+    to = target_of(last, stages)
+    return Return(last.recycle_at, to, last.reason, stays=to.key == lead.stage_id)
 
 
 def let_go(lead: Lead) -> bool:

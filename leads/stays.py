@@ -72,7 +72,7 @@ class LastTime:
         return f"{which}: last {self.stay.describe(zone)}"
 
 
-def day_of(at: datetime, zone: ZoneInfo | None) -> str:
+def day_of(at: datetime, zone: ZoneInfo | None = None) -> str:
     """A day, with its year when that is another one: "3 Aug", "3 Aug 2025"."""
     local, today = timezone.localtime(at, zone), timezone.localdate(timezone=zone)
     return f"{local.day} {local:%b}" + ("" if local.year == today.year else f" {local.year}")
@@ -80,7 +80,7 @@ def day_of(at: datetime, zone: ZoneInfo | None) -> str:
 
 def moves_of(lead_pks: Iterable[int]) -> QuerySet[Transition]:
     """Every move of these leads, in order, with what tells how a stay ended."""
-    rows = Transition.objects.filter(lead__in=lead_pks).select_related("from_stage", "to_stage", "actor", "reason")
+    rows = Transition.objects.filter(lead__in=lead_pks).select_related("from_stage", "to_stage", "actor", "reason__recycle_to")
     return rows.order_by("lead_id", "seq")
 
 

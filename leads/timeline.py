@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
-from leads.recycling import describe
+from leads.recycling import awaited, describe
 from leads.sentences import kind_of, ordinal, tell, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
@@ -233,13 +233,22 @@ def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
 
 
 def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: datetime) -> list[Entry]:
-    """What is planned, the latest on top: steps of running campaigns, mails on their way, open tasks with a due date."""
+    """What is planned, the latest on top: campaign steps, mails on their way, open tasks with a due date, a second chance."""
     later = [(task.due_at, task) for task in tasks if task.due_at and task.due_at >= now]  # the overdue stand among the tasks, in red
     from_tasks = [Entry(due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for due_at, task in later]
     entries = from_tasks if show in ("", "tasks") else []
     if show in ("", "mails"):
         entries += planned_mails(lead, now=now)
+    if show in ("", "moves"):
+        entries += planned_return(lead)
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def planned_return(lead: Lead) -> Iterator[Entry]:
+    """The day on which a lost or rejected lead is offered again."""
+    loss = awaited(lead)
+    if loss and loss.recycle_at:
+        yield Entry(loss.recycle_at, "moves", loss.pk, "calendar-sync", "Offered again", str(loss.reason or ""))
 
 
 def owner_of(task: Task) -> str:

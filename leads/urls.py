@@ -27,6 +27,7 @@ urlpatterns = [
     path("leads/<uuid:uid>/", lead.lead_page, name="lead"),
     path("leads/<uuid:uid>/move/", lead.move_lead, name="move"),
     path("leads/<uuid:uid>/moves/<int:pk>/undo/", lead.undo_lead_move, name="undo-move"),
+    path("leads/<uuid:uid>/stay-away/", lead.stay_away, name="stay-away"),
     path("leads/<uuid:uid>/part/<slug:name>/", lead.part, name="part"),
     path("leads/<uuid:uid>/ledger/", lead.rule_lines, name="rule-lines"),
     path("leads/<uuid:uid>/facts/<slug:name>/", lead_actions.fact, name="fact"),

@@ -892,7 +892,7 @@ def test_the_page_costs_at_most_25_queries_whatever_the_history(client, rep, mod
     assert many <= 25
 
 
-@pytest.mark.parametrize("part", ["head", "score", "timeline", "tasks", "consent", "facts", "write"])
+@pytest.mark.parametrize("part", ["head", "returns", "score", "timeline", "tasks", "consent", "facts", "write"])
 def test_each_part_comes_by_itself_and_by_hand_is_the_page(client, lead, part):
     fragment = client.get(f"/leads/{lead.uid}/part/{part}/", **HTMX)
     by_hand = client.get(f"/leads/{lead.uid}/part/{part}/")

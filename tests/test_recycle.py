@@ -252,6 +252,65 @@ def test_the_timeline_says_that_and_why_somebody_is_back(client, rep, budget, cl
     assert "moved from Closed lost to Marketing qualified" in page
 
 
+def test_the_lead_page_says_when_somebody_comes_back_and_takes_no_for_an_answer(client, rep, budget, clock):
+    lead = make_lead(name="Ada", stage_id="sql", owner=rep)
+    lose(lead, rep)
+    address = f"{lead.get_absolute_url()}stay-away/"
+    page = client.get(lead.get_absolute_url()).content.decode()
+
+    answer = client.post(address, headers={"HX-Request": "true"})
+
+    assert 'Comes back to Marketing qualified on <span class="strong">6 Sep</span>' in page
+    assert "Offered again" in page
+    assert "Ada will not come back by itself." in answer.headers["HX-Trigger"]
+    assert "Comes back" not in answer.content.decode()
+    assert "Offered again" not in client.get(lead.get_absolute_url()).content.decode()
+    assert "was not going to" in client.post(address, headers={"HX-Request": "true"}).headers["HX-Trigger"]
+    clock.shift(timedelta(days=90))
+    run_everything_due()
+    assert fresh(lead).stage_id == "lost"
+
+
+def test_only_colleagues_say_no(client, budget, rep):
+    lead = make_lead(stage_id="sql")
+    loss = lose(lead, rep)
+    client.logout()
+
+    answer = client.post(f"{lead.get_absolute_url()}stay-away/")
+
+    assert answer.url.startswith("/login/")
+    assert fresh(loss).recycle_at
+
+
+def test_the_lead_page_tells_of_the_time_before(client, rep, key, clock):
+    lead = post(client, key, "DEMO_REQUESTED")
+    first = client.get(lead.get_absolute_url()).content.decode()
+    client.post(f"/tasks/{Task.objects.get().pk}/reject/", {"reason": "too-early"})
+    rejected = client.get(lead.get_absolute_url()).content.decode()
+    clock.shift(timedelta(days=1))
+    post(client, key, "DEMO_REQUESTED")
+    second = client.get(lead.get_absolute_url()).content.decode()
+
+    said = "Was with sales before: rejected by Rita Rep on 8 Jun, Interested but too early."
+    assert said not in first
+    assert said in rejected
+    assert 'Worth another look on <span class="strong">8 Jul</span>' in rejected
+    assert said in second
+    assert "Worth another look" not in second
+
+
+def test_a_rejection_that_was_taken_back_never_happened(client, rep, key):
+    lead = post(client, key, "DEMO_REQUESTED")
+    [task] = Task.objects.all()
+    client.post(f"/tasks/{task.pk}/reject/", {"reason": "too-early"})
+    client.post(f"/tasks/{task.pk}/reopen/")
+
+    page = client.get(lead.get_absolute_url()).content.decode()
+
+    assert "Was with sales" not in page
+    assert "Worth another look" not in page
+
+
 # --- how much --------------------------------------------------------------------------------------
 def test_the_number_of_statements_does_not_grow(rep, budget, clock):
     def statements(count):

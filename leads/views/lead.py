@@ -24,6 +24,8 @@ from leads.hand_moves import Outcome, move_all, undo_all
 from leads.ledger import explain_score, older_lines
 from leads.models import Lead, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
+from leads.recycling import let_go, return_after
+from leads.stays import moves_of, stays_of
 from leads.timeline import KINDS, build_timeline, look_forward
 from leads.toasts import with_toast
 
@@ -65,6 +67,16 @@ def timeline_part(request: HttpRequest, lead: Lead, version: ScoringVersion | No
     return context | {"timeline": build_timeline(lead, version, show=show, before=before, down_to=down_to, now=now)}
 
 
+def returns_part(request: HttpRequest, lead: Lead, stages: list[Stage] | None = None) -> Context:
+    """What came of the lead when it was with sales before, and when it comes back by itself."""
+    moves = list(moves_of([lead.pk]))
+    stays = stays_of(moves).get(lead.pk, [])
+    past = stays[:-1] if stays and stays[-1].end is None else stays
+    stages = list(Stage.objects.all()) if stages is None else stages
+    comes_back = return_after(moves[-1] if moves else None, lead, stages)
+    return {"past_stay": past[-1] if past else None, "past_stays": len(past), "comes_back": comes_back}
+
+
 def tasks_part(request: HttpRequest, lead: Lead) -> Context:
     """What is open."""
     return {"tasks": tasks_of(lead), "now": timezone.now()}
@@ -100,6 +112,7 @@ def write_form(kind: str, data: Any, *, user: User) -> NoteForm | TalkForm | Tas
 
 PARTS: dict[str, Callable[[HttpRequest, Lead], Context]] = {
     "head": head_part,
+    "returns": returns_part,
     "score": score_part,
     "timeline": timeline_part,
     "tasks": tasks_part,
@@ -116,6 +129,7 @@ def render_lead(request: HttpRequest, lead: Lead, *, status: int = 200, **extra:
     """The whole page; `extra` overrides parts of it, for example a form with errors."""
     context: Context = {"lead": lead, "can_forget": may_forget(lead, signed_in(request))} | head_part(request, lead)
     version = context["version"]
+    context |= returns_part(request, lead, context["stages"])
     context |= score_part(request, lead, version) | timeline_part(request, lead, version)
     context |= consent_part(request, lead) | facts_part(request, lead) | write_part(request, lead)
     edited = request.GET.get("edit", "")
@@ -202,6 +216,15 @@ def undo_lead_move(request: HttpRequest, uid: UUID, pk: int) -> HttpResponse:
     lead = get_lead(uid)
     move = get_object_or_404(Transition.objects.select_related("lead", "from_stage", "to_stage"), pk=pk, lead=lead)
     return moved(request, get_lead(uid), undo_all([move], by_user=signed_in(request)))
+
+
+@require_POST
+@rep_page
+def stay_away(request: HttpRequest, uid: UUID) -> HttpResponse:
+    """The lead is not to come back by itself."""
+    lead = get_lead(uid)
+    said = f"{lead} will not come back by itself." if let_go(lead) else f"{lead} was not going to come back any more."
+    return changed(request, lead, "returns", said)
 
 
 def moved(request: HttpRequest, lead: Lead, outcome: Outcome) -> HttpResponse:
