@@ -22,7 +22,7 @@ class StageChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One stage change to make: by a gate (then `gate`, `version_id`, perhaps `event_id`), by a person (`actor`), or by time (`recycles`)."""
+    """One stage change to make: by a gate (`gate`, `version_id`, perhaps `event_id`), by a person (`actor`), or by time (`recycles`)."""
 
     lead: Lead
     from_stage: str

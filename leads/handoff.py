@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from django.conf import settings
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 
 from leads.bell import ring
 from leads.bulk import update_rows
-from leads.models import Company, Lead, Notification, ScoreEntry, ScoringVersion, Stage, Task, Transition, User, Workspace
+from leads.models import Company, Lead, Notification, Reason, ScoreEntry, ScoringVersion, Stage, Task, Transition, User, Workspace
 from leads.notifications import notification, tell
 from leads.stays import SALES, LastTime, last_times
 from leads.vocabulary import parse_duration
@@ -94,6 +94,9 @@ def take_back(transitions: Iterable[Transition]) -> None:
     tasks = Task.objects.filter(transition__in=undone, touched_at=None)
     Notification.objects.filter(lead__tasks__in=tasks, state=Notification.State.PENDING).delete()
     tasks.delete()
+    # Who rejected a lead owns it again.
+    rejected = Lead.objects.filter(transitions__in=undone, transitions__reason__asked_for=Reason.For.REJECT, owner=None)
+    Lead.objects.filter(pk__in=rejected.values("pk")).update(owner=F("former_owner"))
     closed = Q()
     for move in undone:
         closed |= Q(lead=move.lead_id, done_at=move.recorded_at)

@@ -59,7 +59,7 @@ def recycle_due(now: datetime | None = None, *, limit: int = CHUNK) -> int:
         targets = {loss.pk: target_of(loss, stages) for loss in coming}
         Transition.objects.filter(pk__in=found).update(recycle_at=None)
         moves = [
-            Move(lead, lead.stage_id, targets[loss.pk].key, now, lead.engagement, lead.fit, recycles=loss)
+            Move(lead, str(lead.stage_id), targets[loss.pk].key, now, lead.engagement, lead.fit, recycles=loss)
             for loss in coming
             if (lead := leads[loss.lead_id]).stage_id != targets[loss.pk].key
         ]

@@ -6,10 +6,10 @@ import time
 from celery import shared_task
 from django.db import connection
 
-from leads import csv_import, intake, notifications, recycling, scoring
+from leads import csv_import, escalation, intake, notifications, recycling, scoring
 from leads.bell import DEBOUNCE_SECONDS, ring
 
-__all__ = ["apply_due_scores", "drain_inbox", "record_imports", "recycle_leads", "ring", "send_notifications"]
+__all__ = ["apply_due_scores", "drain_inbox", "escalate_handoffs", "record_imports", "recycle_leads", "ring", "send_notifications"]
 
 # SQLite has one writer: two drains in one process would only wait for each other.
 _one_drain = threading.Lock()
@@ -58,3 +58,9 @@ def record_imports() -> None:
 def recycle_leads() -> None:
     """Bring leads back whose time has come."""
     recycling.recycle_all_due()
+
+
+@shared_task(name="leads.tasks.escalate_handoffs")
+def escalate_handoffs() -> None:
+    """Tell the team of handed-over leads whose time has run out."""
+    escalation.escalate_all_due()

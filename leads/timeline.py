@@ -246,7 +246,7 @@ def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: date
 
 def planned_return(lead: Lead) -> Iterator[Entry]:
     """The day on which a lost or rejected lead is offered again."""
-    loss = awaited(lead)
+    loss = None if lead.excluded else awaited(lead)
     if loss and loss.recycle_at:
         yield Entry(loss.recycle_at, "moves", loss.pk, "calendar-sync", "Offered again", str(loss.reason or ""))
 

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.views import (
+    board,
+    companies,
+    imports,
+    lead,
+    lead_actions,
+    lead_list,
+    new_lead,
+    notifications,
+    profile,
+    rejecting,
+    scoring,
+    sources,
+    today,
+)
 
 app_name = "leads"
 urlpatterns = [
@@ -27,6 +41,7 @@ urlpatterns = [
     path("leads/<uuid:uid>/", lead.lead_page, name="lead"),
     path("leads/<uuid:uid>/move/", lead.move_lead, name="move"),
     path("leads/<uuid:uid>/moves/<int:pk>/undo/", lead.undo_lead_move, name="undo-move"),
+    path("leads/<uuid:uid>/reject/", rejecting.reject_lead, name="reject"),
     path("leads/<uuid:uid>/stay-away/", lead.stay_away, name="stay-away"),
     path("leads/<uuid:uid>/part/<slug:name>/", lead.part, name="part"),
     path("leads/<uuid:uid>/ledger/", lead.rule_lines, name="rule-lines"),

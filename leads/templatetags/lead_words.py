@@ -6,7 +6,10 @@ from django import template
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from leads.models import Company
+from leads import sla
+from leads.absence import is_free
+from leads.models import Company, Task
+from leads.workspace_zone import workspace_zone
 
 register = template.Library()
 
@@ -29,3 +32,15 @@ def company_url(company: Company) -> str:
         return reverse("leads:company", args=[company.pk])
     except NoReverseMatch:
         return ""
+
+
+@register.filter
+def clock(task: Task) -> sla.Clock | None:
+    """The running clock of a handoff, in working time; nothing when nobody waits."""
+    return sla.clock_of(task, timezone.now(), zone=workspace_zone())
+
+
+@register.filter
+def free(task: Task) -> bool:
+    """Whether anybody on the team may take it."""
+    return is_free(task, timezone.now().date())
