@@ -34,7 +34,7 @@ def free(today: date) -> Q:
 def waiting_for(user: User) -> QuerySet[Task]:
     """The leads handed to somebody that nobody has got in touch with yet."""
     waiting = Task.objects.filter(owner=user, kind=Task.Kind.HANDOFF, done_at=None, touched_at=None)
-    return waiting.filter(lead__stage=SALES, lead__merged_into=None)
+    return waiting.filter(lead__stage__key=SALES, lead__merged_into=None)
 
 
 def tell_team(user: User, *, now: datetime) -> int:

@@ -120,7 +120,7 @@ def build_agenda(user: User, *, now: datetime) -> Agenda:
     )
     explain([*answers, *unassigned])
     remind([item for item in (*items, *unassigned) if item.is_handoff])
-    with_sales = Lead.objects.filter(stage=STAGE).order_by("-score", "pk")
+    with_sales = Lead.objects.filter(stage__key=STAGE).order_by("-score", "pk")
     prefetch_related_objects([item.task for item in (*items, *unassigned)], Prefetch("colleagues", with_sales))
     return agenda
 

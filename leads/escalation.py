@@ -1,6 +1,5 @@
 """A promise that was not kept: when the time for a handed-over lead has run out untouched, the whole team hears of it, once."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -11,10 +10,9 @@ from django.utils import timezone
 from leads import sla
 from leads.bell import ring
 from leads.handoff import NEWS_FOR
-from leads.models import Lead, Notification, Task, User
+from leads.models import Lead, Notification, Task, User, Workspace
 from leads.notifications import notification, tell
 from leads.stays import SALES
-from leads.workspace_zone import workspace_zone
 
 TASK = "leads.tasks.escalate_handoffs"
 CHUNK = 100
@@ -23,7 +21,7 @@ CHUNK = 100
 def due(now: datetime) -> QuerySet[Task]:
     """Handoffs whose time has run out, that nobody has touched, and nobody was told of; not those of an import."""
     open_ones = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, touched_at=None, escalated_at=None)
-    late = open_ones.filter(due_at__lte=now, lead__stage=SALES, lead__merged_into=None)
+    late = open_ones.filter(due_at__lte=now, lead__stage__key=SALES, lead__merged_into=None)
     return late.exclude(transition__historical=True).order_by("due_at", "pk")
 
 
@@ -59,15 +57,15 @@ def listeners(now: datetime) -> list[User]:
     return list(User.objects.filter(Q(pk__in=reps) | admins, is_active=True).distinct().order_by("pk"))
 
 
-def news(tasks: Iterable[Task], *, now: datetime) -> list[Notification]:
+def news(tasks: list[Task], *, now: datetime) -> list[Notification]:
     """What the team is told: in the app, and in its chat while the lead itself is news."""
     rows: list[Notification] = []
-    team = listeners(now) if tasks else []
+    team, zone = (listeners(now), Workspace.current().timezone) if tasks else ([], "")
     for task in tasks:
         told: list[tuple[str, User | None]] = [(Notification.Channel.IN_APP, user) for user in team]
         if settings.CHAT_WEBHOOK_URL and is_news(task):
             told.append((Notification.Channel.CHAT, None))
-        title, body = describe(task, now), explain(task)
+        title, body = describe(task, now, zone=zone), explain(task)
         about = f"late:{task.pk}"
         rows += [notification(channel, about=about, title=title, body=body, lead=task.lead, user=user, now=now) for channel, user in told]
     return rows
@@ -78,10 +76,10 @@ def is_news(task: Task) -> bool:
     return task.transition is None or task.created_at - task.transition.at <= NEWS_FOR
 
 
-def describe(task: Task, now: datetime) -> str:
+def describe(task: Task, now: datetime, *, zone: str) -> str:
     """For example "Nobody has called Ada of Acme yet: 4 h were promised, 4 h 20 min have passed", in working time."""
-    zone, hours = sla.zone_of(task, workspace_zone()), sla.hours(settings.WORKING_HOURS)
-    promised, passed = hours.between(task.created_at, task.due_at or now, zone), hours.between(task.created_at, now, zone)
+    place, hours = sla.zone_of(task, zone), sla.hours(settings.WORKING_HOURS)
+    promised, passed = hours.between(task.created_at, task.due_at or now, place), hours.between(task.created_at, now, place)
     verb = "called" if task.owner else "taken"
     return f"Nobody has {verb} {named(task.lead)} yet: {were(promised)} promised, {have(passed)} passed"
 

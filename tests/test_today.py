@@ -453,7 +453,7 @@ def test_who_joined_a_task_is_rejected_alone(client, rep, reasons):
 def test_a_colleagues_lead_is_theirs_to_reject(client, rep, reasons):
     other = make_rep(username="bob", first_name="Bob")
     lead = make_lead(name="Ada", owner=other)
-    [task] = hand(lead)
+    hand(lead)
 
     answer = client.post(f"{lead.get_absolute_url()}reject/", {"reason": "not-a-fit"}, follow=True)
     Task.objects.all().delete()
