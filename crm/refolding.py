@@ -12,18 +12,20 @@ from django.db.models import Count, Sum
 from django.utils import timezone
 
 from leads import engine, scoring
-from leads.models import Delivery, Event, FoldState, Lead, ScoreEntry, Stage
+from leads.fold_jobs import plan_jobs, stage_infos, versions_of
+from leads.models import Delivery, Event, FoldState, Lead, ScoreEntry
+from leads.versions_in_force import read_versions
 
 # Leads folded in one transaction: they are locked for as long as that takes.
 CHUNK = 100
 # Bookkeeping that depends on when somebody looked, not on the facts.
-NOT_COMPARED = {"clock", "watermark", "moves", "wake"}
+NOT_COMPARED = {"clock", "watermark", "moves", "wake", "marked"}
 
 
 def differences() -> Iterator[dict[str, Any]]:
     """Fold every lead afresh, as of when it was folded last, and yield what differs from what is stored.
 
-    Each row names the lead and what differs: `ledger`, `points`, `stage`, `state`, or `never folded`. Leads with a
+    Each row names the lead and what differs: `ledger`, `points`, `stage`, `state`, `never folded` or `could not be folded`. Leads with a
     delivery that still waits for its automation are left out: they are folded when that is tried again.
     """
     waiting = Event.objects.filter(delivery__state__in=[Delivery.State.PENDING, Delivery.State.FAILED]).values("lead")
@@ -36,25 +38,29 @@ def differences() -> Iterator[dict[str, Any]]:
 
 def compare(leads: dict[int, Lead]) -> Iterator[dict[str, Any]]:
     """Fold these locked leads afresh and yield what differs."""
-    stages = [engine.StageInfo(stage.key, stage.position, stage.kind) for stage in Stage.objects.order_by("position", "pk")]
+    stages, versions = stage_infos(), read_versions()
     stored = FoldState.objects.in_bulk(leads)
     ledger = standing_lines(leads)
-    for job in scoring.plan_jobs(leads, new={}, again=set(leads), live=None, stages=stages):
+    for job in plan_jobs(leads, versions, stages, again=set(leads)).jobs:
         row = stored.get(job.lead.pk)
         if row is None:
             if job.facts or ledger.get(job.lead.pk):
                 yield {"lead": job.lead.uid, "what": "never folded", "facts": len(job.facts)}
             continue
+        if row.error:
+            yield {"lead": job.lead.uid, "what": "could not be folded", "error": row.error}
+            continue
         state = engine.State.from_json(row.state)
-        versions = {fact.version for fact in job.facts} | {row.version_id}
+        then = versions.up_to(row.version_id)
         folded = engine.fold(
             job.state,
             job.facts,
-            {pk: scoring.compiled(pk) for pk in versions if pk is not None},
+            then.models(versions_of([job])),
             stages=stages,
             until=state.clock,
             live=row.version_id,
             past=[move for move in job.past if move.seq <= state.seq],  # a move by hand is seen by the next fold
+            published=then.published,
             evidence_points=settings.EVIDENCE_POINTS,
         )
         due_at = None if state.next_due is None else scoring.from_micros(state.next_due)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 # Before every fact: the mark of a state to which nothing has happened.
 EARLIEST = -(10**17)
+# After everything that will ever be due.
+LATEST = 10**18
 
 
 class StageInfo(NamedTuple):
@@ -14,6 +16,13 @@ class StageInfo(NamedTuple):
     key: str
     position: int
     kind: str
+
+
+class Published(NamedTuple):
+    """From when on a version was in force (µs); `EARLIEST` for one published for the past too."""
+
+    at: int
+    version: int
 
 
 class Expiry(NamedTuple):
@@ -47,17 +56,22 @@ class State:
     engagement: int = 0
     fit: int = 0
     known: bool = False
+    excluded: bool = False  # nothing counts
+    version: int | None = None  # the version in force
     events: int = 0  # facts folded
+    marked: int = 0  # how many there were when the state was noted last
     first: int | None = None  # when the first fact happened
     active: int | None = None  # when the person last did something
     last: tuple[int, int, str] | None = None  # the last fact: (at, source, key)
     watermark: int = EARLIEST  # the last thing that time or people did; a fact before it calls for a refold
     clock: int = EARLIEST
     wake: int | None = None  # when a gate may open by the passing of time
+    idle_due: int | None = None  # when an idle rule gives next
     fit_version: int | None = None
     traits: dict[str, Any] = field(default_factory=dict)
     company: dict[str, Any] = field(default_factory=dict)
-    held: dict[str, int] = field(default_factory=dict)  # fit rule → points it holds now
+    held: dict[str, int] = field(default_factory=dict)  # fit rule that holds → the points it gives within the limits
+    idle: dict[str, int] = field(default_factory=dict)  # idle rule → how often it has given since the person was active
     grants: dict[str, list[int]] = field(default_factory=dict)  # limited rule → times of its last grants
     counters: dict[str, list[int]] = field(default_factory=dict)  # event condition → times of the last events
     expiries: list[Expiry] = field(default_factory=list)  # a heap
@@ -71,15 +85,20 @@ class State:
     @property
     def next_due(self) -> int | None:
         """When something changes by the passing of time alone, None when nothing will."""
-        if not self.expiries:
-            return self.wake
-        due = self.expiries[0].due
-        return due if self.wake is None else min(due, self.wake)
+        due = min(self.expiries[0].due if self.expiries else LATEST, LATEST if self.wake is None else self.wake)
+        due = due if self.idle_due is None else min(due, self.idle_due)
+        return None if due == LATEST else due
+
+    @property
+    def idle_since(self) -> int | None:
+        """Since when the person has done nothing: the last thing they did, else the first fact about them."""
+        return self.first if self.active is None else self.active
 
     def copy(self) -> "State":
         """A copy that can be folded on without touching this one."""
         copy = State(**{each.name: getattr(self, each.name) for each in fields(self)})
-        copy.traits, copy.company, copy.held = dict(self.traits), dict(self.company), dict(self.held)
+        copy.traits, copy.company = dict(self.traits), dict(self.company)
+        copy.held, copy.idle = dict(self.held), dict(self.idle)
         copy.grants = {key: list(times) for key, times in self.grants.items()}
         copy.counters = {key: list(times) for key, times in self.counters.items()}
         copy.expiries = list(self.expiries)

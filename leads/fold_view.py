@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from leads.condition_nodes import EventCount, InCampaign, View, lookup
+from leads.condition_nodes import MICROSECONDS, EventCount, InCampaign, Leaf, View, lookup
 from leads.fold_state import EARLIEST, State
 
 
@@ -36,19 +36,31 @@ class FoldView(View):
 
     def count(self, cond: EventCount) -> int:
         """How many of the remembered events count; after a move backwards only those after it."""
+        return len(self.counted(cond))
+
+    def counted(self, cond: EventCount) -> list[int]:
+        """When those events happened, the oldest first."""
         earliest = EARLIEST if cond.within is None else self.at - cond.within
         if self.state.restart:
             earliest = max(earliest, self.state.restart.at)
-        return sum(earliest < time <= self.at for time in self.state.counters.get(cond.key, ()))
+        return [time for time in self.state.counters.get(cond.key, ()) if earliest < time <= self.at]
+
+    def until(self, node: Leaf) -> int | None:
+        """When the oldest event that counts now leaves the window."""
+        if not isinstance(node, EventCount) or node.within is None:
+            return None
+        times = self.counted(node)
+        return times[0] + node.within if times else None
 
     def seconds_in_stage(self) -> float:
-        """Since the last move; nothing before the first."""
-        return 0.0 if self.state.stage_at is None else (self.at - self.state.stage_at) / 1_000_000
+        """Since the last move; before the first, since the first fact."""
+        since = self.state.first if self.state.stage_at is None else self.state.stage_at
+        return 0.0 if since is None else (self.at - since) / MICROSECONDS
 
     def seconds_idle(self) -> float:
         """Since the person last did something; since the first fact when they never did, nothing before it."""
-        since = self.state.first if self.state.active is None else self.state.active
-        return 0.0 if since is None else (self.at - since) / 1_000_000
+        since = self.state.idle_since
+        return 0.0 if since is None else (self.at - since) / MICROSECONDS
 
     def in_campaign(self, cond: InCampaign) -> bool:
         """No: scoring knows no campaigns."""

@@ -10,9 +10,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from leads.editing import TRAITS
+from leads.fold_writes import TRAIT_COLUMNS
 from leads.messages import Refused, checked_email
 from leads.models import Activity, Company, Consent, Identity, Lead, Topic, User
-from leads.scoring import TRAIT_COLUMNS
 from leads.zones import validate_timezone
 
 # The facts of a lead in the order of the page, each with its label and help.

@@ -1,18 +1,33 @@
 """A published scoring model, compiled: rules, fit, gates and counters found by what the engine asks for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from leads.condition_nodes import ALWAYS, All, AnyOf, EventCount, EventView, Node, Not, children
+from leads.condition_nodes import (
+    ALWAYS,
+    MICROSECONDS,
+    All,
+    AnyOf,
+    EventCount,
+    EventView,
+    Field,
+    IdleFor,
+    InStageFor,
+    Node,
+    Not,
+    Number,
+    children,
+)
 from leads.conditions import Place, event_counts, parse
-from leads.documents import FitDoc, GateDoc, LimitDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.documents import DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitDoc, LimitsDoc, ModelDoc, RuleDoc
 from leads.vocabulary import parse_duration
 
 DAY = 86_400_000_000
+POINT_PATHS = frozenset({"lead.score", "lead.engagement", "lead.fit"})
 PERIODS = {"day": 1, "week": 7, "month": 30, "quarter": 90, "half-year": 182, "year": 365}
 
 
@@ -51,24 +66,53 @@ class FitRule:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleRule:
+    """What it is worth to do nothing for `after` µs, and again for every further `every` µs (None: once)."""
+
+    key: str
+    points: int
+    after: int
+    every: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """A way out of some stages. `falling`: counters that can open it by the passing of time alone."""
+    """A way out of some stages. What can open it by the passing of time alone: `falling` counters, `stays` and `idles` (µs)."""
 
     key: str
     origins: tuple[str, ...]
     to: str
     conditions: Node
     falling: tuple[EventCount, ...]
+    stays: tuple[int, ...]
+    idles: tuple[int, ...]
+
+    @property
+    def waits(self) -> bool:
+        """Whether time alone can open it."""
+        return bool(self.falling or self.stays or self.idles)
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What the state counts for one event type: the last `need` times, `every` µs apart; `when` None: all of them."""
+    """What the state counts for one event type: the last `need` times, `every` µs apart; `when` None: all of them.
+
+    `of_company`: what colleagues do counts too.
+    """
 
     key: str
     need: int
     every: int | None
     when: Node | None
+    of_company: bool
+
+
+class Concerns(NamedTuple):
+    """What can open a gate out of one stage besides time: these event types, points, or what is known about the person."""
+
+    types: frozenset[str]
+    points: bool
+    fields: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +121,27 @@ class Model:
 
     version: int
     limits: LimitsDoc
+    bounded: bool  # whether engagement has limits at all
     rules: Mapping[str, tuple[Rule, ...]]
     fit: tuple[FitRule, ...]
+    idle: tuple[IdleRule, ...]
+    exclude: Node | None
     gates: Mapping[str, tuple[Gate, ...]]
     counters: Mapping[str, tuple[Counter, ...]]
     derived: Mapping[str, tuple[tuple[Node, str], ...]]
-    counter_keys: frozenset[str]
+    needs: Mapping[str, int]  # counter → how many times it keeps
     waiting: frozenset[str]  # stages with a gate that the passing of time alone can open
+    concerns: Mapping[str, Concerns]  # stage → what can open a gate out of it
+    company_types: frozenset[str]  # stored types that colleagues' conditions may count
+
+    @property
+    def idle_first(self) -> int | None:
+        """The shortest time (µs) after which an idle rule gives."""
+        return min((rule.after for rule in self.idle), default=None)
+
+    def counts_within(self, other: "Model") -> bool:
+        """Whether everything this version counts, `other` counted too."""
+        return all(other.needs.get(key, 0) >= need for key, need in self.needs.items())
 
     def types_of(self, type: str, properties: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: A002
         """The type of an event and those derived from it, its own first."""
@@ -106,17 +164,23 @@ def compile_model(document: dict[str, Any], version: int) -> Model:
     scoring = doc.scoring
     rules = sorted(((rule.event, _rule(rule)) for rule in scoring.rules), key=lambda pair: pair[1].key)
     gates = [_gate(gate) for gate in doc.gates]
+    by_origin = _grouped((origin, gate) for gate in gates for origin in gate.origins)
     counts = [count for gate in gates for count in event_counts(gate.conditions)]
     return Model(
         version=version,
         limits=scoring.limits,
+        bounded=any(bound is not None for bound in (scoring.limits.engagement_max, scoring.limits.stop_above, scoring.limits.floor)),
         rules=_grouped(rules),
         fit=tuple(sorted(map(_fit_rule, scoring.fit), key=lambda rule: rule.key)),
-        gates=_grouped((origin, gate) for gate in gates for origin in gate.origins),
+        idle=tuple(sorted(map(_idle_rule, scoring.idle), key=lambda rule: rule.key)),
+        exclude=parse(scoring.exclude, place=Place.EXCLUDE) if scoring.exclude else None,
+        gates=by_origin,
         counters=_counters(counts),
         derived=_grouped((each.from_, (parse(each.when, place=Place.EVENT), each.as_)) for each in scoring.derive),
-        counter_keys=frozenset(count.key for count in counts),
-        waiting=frozenset(origin for gate in gates if gate.falling for origin in gate.origins),
+        needs=_needs(counts),
+        waiting=frozenset(origin for gate in gates if gate.waits for origin in gate.origins),
+        concerns={stage: _concerns(found) for stage, found in by_origin.items()},
+        company_types=_company_types(counts, scoring.derive),
     )
 
 
@@ -153,11 +217,48 @@ def _fit_rule(doc: FitDoc) -> FitRule:
     return FitRule(doc.key, doc.points, parse(doc.when, place=Place.FIT))
 
 
+def _idle_rule(doc: IdleDoc) -> IdleRule:
+    after, every = _microseconds(doc.after), _microseconds(doc.every)
+    if not after or every == 0:
+        raise ModelError(f"idle rule {doc.key} would give points all the time; write for example after: 30d, every: 30d")
+    return IdleRule(doc.key, doc.points, after, every)
+
+
 def _gate(doc: GateDoc) -> Gate:
     conditions = parse(doc.conditions, place=Place.GATE)
     if doc.match == "any" and isinstance(conditions, All) and conditions.nodes:
         conditions = AnyOf(conditions.nodes)
-    return Gate(doc.key, tuple(doc.origins), doc.to, conditions, tuple(_falling(conditions, negated=False)))
+    ripening = _ripening(conditions)
+    stays = tuple(leaf.seconds * MICROSECONDS for leaf in ripening if isinstance(leaf, InStageFor))
+    idles = tuple(leaf.seconds * MICROSECONDS for leaf in ripening if isinstance(leaf, IdleFor))
+    return Gate(doc.key, tuple(doc.origins), doc.to, conditions, tuple(_falling(conditions, negated=False)), stays, idles)
+
+
+def _ripening(node: Node) -> list[InStageFor | IdleFor]:
+    """The conditions that begin to hold after some time, wherever they stand: looked at once too often does no harm."""
+    if isinstance(node, InStageFor | IdleFor):
+        return [node]
+    return [leaf for child in children(node) for leaf in _ripening(child)]
+
+
+def _concerns(gates: Iterable[Gate]) -> Concerns:
+    """What can open one of these gates besides time."""
+    leaves = [leaf for gate in gates for leaf in _leaves(gate.conditions)]
+    fields = [leaf.path for leaf in leaves if isinstance(leaf, Field)]
+    return Concerns(
+        types=frozenset(leaf.event for leaf in leaves if isinstance(leaf, EventCount)),
+        points=any(isinstance(leaf, Number) for leaf in leaves) or not POINT_PATHS.isdisjoint(fields),
+        fields=not POINT_PATHS.issuperset(fields),
+    )
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """The conditions themselves, without the groups around them."""
+    if isinstance(node, All | AnyOf | Not):
+        for child in children(node):
+            yield from _leaves(child)
+    else:
+        yield node
 
 
 def _falling(node: Node, *, negated: bool) -> list[EventCount]:
@@ -168,12 +269,39 @@ def _falling(node: Node, *, negated: bool) -> list[EventCount]:
     return [count for child in children(node) for count in _falling(child, negated=negated != isinstance(node, Not))]
 
 
-def _counters(counts: list[EventCount]) -> dict[str, tuple[Counter, ...]]:
-    """One counter for each thing counted, keeping as many times as the most demanding condition needs."""
+def _needs(counts: list[EventCount]) -> dict[str, int]:
+    """How many times each thing counted has to be remembered: as many as the most demanding condition needs."""
     need: dict[str, int] = {}
     for count in counts:
         need[count.key] = max(count.need, need.get(count.key, 0))
-    once = {count.key: count for count in counts}.values()
+    return need
+
+
+def _counters(counts: list[EventCount]) -> dict[str, tuple[Counter, ...]]:
+    """One counter for each thing counted, by event type."""
+    need, once = _needs(counts), {count.key: count for count in counts}.values()
     return _grouped(
-        (count.event, Counter(count.key, need[count.key], count.every, None if count.when == ALWAYS else count.when)) for count in once
+        (count.event, Counter(count.key, need[count.key], count.every, None if count.when == ALWAYS else count.when, count.of == "company"))
+        for count in once
     )
+
+
+def merge_counters(models: Iterable[Model]) -> Mapping[str, tuple[Counter, ...]]:
+    """What several versions count, together."""
+    models = list(models)
+    if len(models) == 1:
+        return models[0].counters
+    found: dict[str, dict[str, Counter]] = {}
+    for model in models:
+        for name, counters in model.counters.items():
+            at = found.setdefault(name, {})
+            for counter in counters:
+                if counter.key not in at or at[counter.key].need < counter.need:
+                    at[counter.key] = counter
+    return {name: tuple(counters.values()) for name, counters in found.items()}
+
+
+def _company_types(counts: list[EventCount], derive: list[DeriveDoc]) -> frozenset[str]:
+    """The stored types that may be, or become, a type counted for a whole company."""
+    wanted = {count.event for count in counts if count.of == "company"}
+    return frozenset(wanted | {each.from_ for each in derive if each.as_ in wanted})

@@ -11,6 +11,8 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 RESERVED_PREFIXES = ("EMAIL_", "UNSUBSCRIBED")
 # What colleagues did with a lead is a fact, but nothing the lead did.
 STAFF_TYPES = frozenset({"LEAD_EDITED", "LEAD_ACCEPTED", "LEAD_REJECTED"})
+# What we did, not the person: mails that went out or came back.
+OUR_MAIL = frozenset({"EMAIL_SENT", "EMAIL_DELIVERED", "EMAIL_DEFERRED", "EMAIL_BOUNCED"})
 
 
 def event_key(name: str) -> str:
@@ -24,6 +26,11 @@ def event_key(name: str) -> str:
 def is_reserved(key: str) -> bool:
     """Whether events of this type come from the product only."""
     return key.startswith(RESERVED_PREFIXES)
+
+
+def is_ours(key: str) -> bool:
+    """Whether an event of this type is something we did to a person: they were no less idle for it."""
+    return key in OUR_MAIL or key == "LEAD_CREATED"
 
 
 def parse_duration(text: str) -> timedelta:

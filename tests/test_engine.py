@@ -5,10 +5,8 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from leads.engine import Fact, ModelError, NewMove, PastMove, StageInfo, State, compile_model, fold, start, what_is_missing
+from leads.engine import Fact, ModelError, NewMove, PastMove, Published, StageInfo, State, compile_model, fold, start, what_is_missing
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -63,9 +61,9 @@ def fact(at, type="A", *, properties=None, traits=None, version=1, identifies=Tr
     return Fact(at, source, f"m{number:09}", f"event:{number}", type, properties or {}, traits or {}, version, identifies, counts)
 
 
-def run(facts, compiled, *, state=None, until=0, past=(), live=1):
+def run(facts, compiled, *, state=None, until=0, past=(), live=1, published=None):
     models = compiled if isinstance(compiled, dict) else {compiled.version: compiled}
-    return fold(state or start(STAGES), facts, models, stages=STAGES, until=until, live=live, past=past)
+    return fold(state or start(STAGES), facts, models, stages=STAGES, until=until, live=live, past=past, published=published)
 
 
 def points(folded):
@@ -359,12 +357,13 @@ def test_fit_is_held_within_its_limits():
     check_sums(folded)
 
 
-def test_a_new_version_refreshes_fit_at_the_next_fact():
+def test_a_new_version_refreshes_fit_when_it_is_published():
     models = {1: model(fit=FIT), 2: model(fit=[FIT[0] | {"points": 5}], version=2)}
+    published = [Published(0, 1), Published(2 * DAY, 2)]
 
-    folded = run([fact(1, traits={"title": "CTO"}), fact(2, version=2), fact(3, version=None)], models, live=2)
+    folded = run([fact(1, traits={"title": "CTO"}), fact(3 * DAY, version=2)], models, live=2, published=published)
 
-    assert [(line.points, line.version) for line in folded.lines] == [(15, 1), (-10, 2)]
+    assert [(line.at, line.points, line.version) for line in folded.lines if line.axis == "fit"] == [(1, 15, 1), (2 * DAY, -10, 2)]
 
 
 def test_another_company_brings_its_own_traits():
@@ -611,251 +610,3 @@ def test_counters_of_a_version_that_is_no_longer_live_are_dropped():
     state = run([fact(1, "DEMO_REQUESTED")], compile_model(FOUNDING, 1)).state
 
     assert run([], {2: model(version=2)}, state=state, live=2).state.counters == {}
-
-
-# --- whatever the order of arrival
-
-WORLD = {
-    1: compile_model(
-        {
-            "scoring": {
-                "derive": [{"from": "A", "when": [{"field": "event.x", "op": "is", "value": 1}], "as": "D"}],
-                "limits": {"fit_max": 20, "fit_min": -5, "engagement_max": 60, "stop_above": 45, "floor": -10},
-                "rules": [
-                    {"key": "a", "event": "A", "points": 10, "limit": {"times": 2, "per": "day"}, "expires_after": "3d"},
-                    {"key": "a-warm", "event": "A", "points": 7, "when": [{"field": "lead.title", "op": "is", "value": "cto"}]},
-                    {"key": "b", "event": "B", "points": -12, "expires_after": "2d"},
-                    {"key": "d", "event": "D", "points": 5, "limit": {"times": 2, "days": 2}},
-                    {"key": "rich", "event": "B", "points": 3, "when": [{"field": "lead.score", "op": "gt", "value": 20}]},
-                ],
-                "fit": [
-                    {"key": "cto", "when": [{"field": "lead.title", "op": "is", "value": "cto"}], "points": 15},
-                    {"key": "acme", "when": [{"field": "company.name", "op": "is", "value": "acme"}], "points": 10},
-                    {"key": "no-title", "when": [{"field": "lead.title", "op": "missing"}], "points": -8},
-                ],
-            },
-            "gates": [
-                {"key": "up", "from": "cold", "to": "mql", "conditions": [{"event": "A", "times": {"at_least": 2}, "within": "1d"}]},
-                {"key": "on", "from": "mql", "to": "sql", "conditions": [{"score": {"at_least": 30}}, {"event": "D", "every": "2h"}]},
-                {
-                    "key": "down",
-                    "from": ["mql", "sql"],
-                    "to": "cold",
-                    "conditions": [{"event": "B", "times": {"exactly": 2}, "within": "2d"}],
-                },
-                {
-                    "key": "quiet",
-                    "from": "sql",
-                    "to": "mql",
-                    "match": "all",
-                    "conditions": [{"event": "A", "times": {"at_most": 0}, "within": "2d"}],
-                },
-            ],
-        },
-        1,
-    ),
-    2: model(version=2, limits={"floor": 0}, a={"points": 4, "limit": {"times": 1, "per": "day"}}, c={"event": "C", "points": 9}),
-}
-LADDER = {
-    1: model(
-        a={},
-        b={"event": "B", "points": 5, "limit": {"times": 2, "per": "day"}},
-        gates=[
-            {"key": "1", "from": "cold", "to": "mql", "conditions": [{"event": "A", "times": {"at_least": 2}, "within": "1d"}]},
-            {"key": "2", "from": "mql", "to": "sql", "conditions": [{"event": "B", "within": "12h"}, {"score": {"at_least": 60}}]},
-            {"key": "3", "from": "sql", "to": "won", "match": "all", "conditions": [{"event": "C"}, {"event": "D", "within": "6h"}]},
-        ],
-    ),
-    2: model(version=2, a={"points": 3}),
-}
-LAST = 20 * DAY
-traits = st.one_of(
-    st.just({}),
-    st.fixed_dictionaries({"title": st.sampled_from(["CTO", "dev", None])}),
-    st.fixed_dictionaries({"company": st.sampled_from(["acme", {"name": "acme", "id": "1"}, {"name": "other", "id": "2"}])}),
-)
-
-
-@st.composite
-def histories(draw, types="ABCD", min_size=1):
-    """Facts in fact order; times collide often."""
-    drafts = draw(
-        st.lists(
-            st.tuples(
-                st.integers(0, 40).map(lambda n: n * 6 * HOUR), st.integers(1, 2), st.sampled_from(types), st.integers(0, 1), traits,
-                st.sampled_from([1, 1, 1, 2, None]), st.booleans(), st.sampled_from([True, True, True, False]),
-            ),
-            min_size=min_size,
-            max_size=25,
-        )
-    )  # fmt: skip
-    facts = [
-        Fact(at, source, f"k{i:02}", f"event:{i}", name, {"x": x}, told, version, identifies, counts)
-        for i, (at, source, name, x, told, version, identifies, counts) in enumerate(drafts)
-    ]
-    return sorted(facts, key=order)
-
-
-def order(each):
-    return (each.at, each.source, each.key)
-
-
-class Driver:
-    """What stores facts, folds onwards or again, and writes the differences, without a database."""
-
-    def __init__(self, models):
-        self.models, self.state = models, start(STAGES)
-        self.facts, self.ledger, self.past = {}, Counter(), []
-
-    def deliver(self, facts):
-        news = sorted({order(each): each for each in facts if order(each) not in self.facts}.values(), key=order)
-        self.facts |= {order(each): each for each in news}
-        if not news:
-            return
-        late = self.state.last is not None and order(news[0]) <= self.state.last
-        if late or news[0].at < self.state.watermark:
-            self.again()
-        else:
-            self.fold(self.state, news)
-
-    def again(self):
-        self.ledger = Counter()
-        self.fold(start(STAGES), sorted(self.facts.values(), key=order))
-
-    def fold(self, state, facts, until=0):
-        folded = fold(
-            State.from_json(json.loads(json.dumps(state.to_json()))), facts, self.models, stages=STAGES, until=until, live=1, past=self.past
-        )
-        self.state = folded.state
-        for line in folded.lines:
-            self.ledger[line.cause, line.rule, line.kind, line.axis] += line.points
-        for move in folded.moves:
-            assert not self.past or move.at >= self.past[-1].at
-            self.past.append(PastMove(move.at, len(self.past) + 1, move.from_stage, move.to_stage))
-        self.check()
-
-    def check(self):
-        for axis, column in (("engagement", self.state.engagement), ("fit", self.state.fit)):
-            assert sum(value for key, value in self.ledger.items() if key[3] == axis) == column
-        assert self.state.seq == len(self.past)
-        assert not self.past or self.past[-1].to_stage == self.state.stage
-
-    def finish(self):
-        self.fold(self.state, [], until=LAST)
-        return self
-
-    def columns(self):
-        state = self.state
-        return state.engagement, state.fit, state.traits, state.company, state.known, state.held, state.grants, state.events
-
-
-def in_order(facts, models):
-    driver = Driver(models)
-    driver.deliver(facts)
-    return driver.finish()
-
-
-def arrivals(facts):
-    """The same facts permuted, some of them twice, in groups."""
-    return st.tuples(
-        st.permutations(facts + facts[::3]),
-        st.lists(st.integers(1, 6), min_size=1, max_size=60),
-    ).map(lambda drawn: list(grouped(*drawn)))
-
-
-def grouped(facts, sizes):
-    rest = list(facts)
-    for size in itertools.cycle(sizes):
-        if not rest:
-            return
-        yield rest[:size]
-        rest = rest[size:]
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_any_order_of_arrival_gives_the_same_ledger_and_the_same_columns(data):
-    facts = data.draw(histories())
-    driver = Driver(WORLD)
-
-    for group in data.draw(arrivals(facts)):
-        driver.deliver(group)
-        driver.fold(driver.state, [], until=data.draw(st.integers(0, 12)) * DAY)
-
-    expected = in_order(facts, WORLD)
-    assert +driver.finish().ledger == +expected.ledger
-    assert driver.ledger == expected.ledger
-    assert driver.columns() == expected.columns()
-
-
-def test_a_fact_from_before_an_expiry_that_was_applied_calls_for_a_refold():
-    models = {1: model(limits={"floor": 0}, a={"expires_after": "1d"}, b={"event": "B", "points": -8})}
-    facts = [fact(0), fact(12 * HOUR, "B")]
-    driver = Driver(models)
-
-    driver.deliver(facts[:1])
-    driver.fold(driver.state, [], until=2 * DAY)
-    driver.deliver(facts[1:])
-
-    assert sorted(driver.finish().ledger.values()) == [-8, -2, 10]
-    assert driver.ledger == in_order(facts, models).ledger
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_facts_one_by_one_give_the_same_as_all_at_once(data):
-    facts = data.draw(histories())
-    one_by_one, at_once = Driver(WORLD), Driver(WORLD)
-
-    for group in grouped(facts, data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=30))):
-        one_by_one.deliver(group)
-    at_once.deliver(facts)
-
-    assert one_by_one.finish().state == at_once.finish().state
-    assert one_by_one.past == at_once.past
-    assert one_by_one.ledger == at_once.ledger
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_folding_again_with_the_recorded_moves_changes_nothing(data):
-    facts = data.draw(histories())
-    by_hand = st.sampled_from([("cold", "mql"), ("mql", "sql"), ("sql", "mql"), ("sql", "lost"), ("lost", "mql"), ("won", "cold")])
-    driver = Driver(WORLD)
-    for group in data.draw(arrivals(facts)):
-        driver.deliver(group)
-        driver.fold(driver.state, [], until=data.draw(st.integers(0, 12)) * DAY)
-        wanted = data.draw(st.none() | by_hand)
-        if wanted and wanted[0] == driver.state.stage:
-            at = max(driver.state.clock, driver.past[-1].at if driver.past else 0)
-            driver.past.append(PastMove(at, len(driver.past) + 1, *wanted))
-            driver.fold(driver.state, [])
-    driver.finish()
-    settled, moves, ledger, stage = driver.columns(), list(driver.past), Counter(driver.ledger), driver.state.stage
-
-    driver.again()
-    driver.finish()
-
-    assert (driver.columns(), driver.past, driver.ledger, driver.state.stage) == (settled, moves, ledger, stage)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_without_steps_backwards_the_end_stage_does_not_depend_on_arrival(data):
-    facts = data.draw(histories(min_size=4))
-    driver = Driver(LADDER)
-
-    for group in data.draw(arrivals(facts)):
-        driver.deliver(group)
-
-    assert driver.finish().state.stage == in_order(facts, LADDER).state.stage
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_the_state_survives_json_at_every_fact(data):
-    state = start(STAGES)
-    for each in data.draw(histories()):
-        state = fold(state, [each], WORLD, stages=STAGES, until=each.at, live=1).state
-
-        assert State.from_json(json.loads(json.dumps(state.to_json()))) == state

@@ -1,0 +1,39 @@
+"""What one person does may open a gate for their colleagues: events that conditions count for a whole company."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from leads.models import Event, Lead
+
+
+def counted_events(companies: Iterable[int], types: frozenset[str]) -> Any:
+    """The events of these companies' people that such conditions may count, in fact order."""
+    events = Event.objects.filter(lead__company__in=companies, lead__merged_into=None, type__in=types)
+    return events.exclude(verdict=Event.Verdict.SUSPECT).in_fact_order()
+
+
+def news_for_colleagues(events: Sequence[Event], types: frozenset[str]) -> dict[int, list[Event]]:
+    """New events that count for a whole company, by company."""
+    news: dict[int, list[Event]] = {}
+    for event in events:
+        company = event.lead.company_id
+        if company and event.type in types and event.verdict != Event.Verdict.SUSPECT:
+            news.setdefault(company, []).append(event)
+    return news
+
+
+def people_of(companies: Iterable[int]) -> set[int]:
+    """The ids of everybody who works for these companies."""
+    return set(Lead.objects.current().filter(company__in=companies).values_list("pk", flat=True))
+
+
+def concerned_by(companies: Iterable[int | None], types: frozenset[str]) -> set[int]:
+    """Everybody whose gates may look at other events because somebody joined or left one of these companies.
+
+    Nobody where nothing was done that counts for a whole company: that is the rule, and costs one query.
+    """
+    wanted = {company for company in companies if company}
+    if not wanted or not types:
+        return set()
+    busy = set(counted_events(wanted, types).order_by().values_list("lead__company", flat=True).distinct())
+    return people_of(busy) if busy else set()

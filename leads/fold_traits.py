@@ -1,0 +1,42 @@
+"""What is known about a person and their company while facts are folded: the last word on each thing counts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leads.fold_facts import Fact
+from leads.fold_state import State
+from leads.fold_view import FoldView
+from leads.scoring_model import Model
+
+
+def learn(state: State, traits: Mapping[str, Any]) -> None:
+    """Last writer wins, key by key; nothing (null) forgets. Another company id is another company."""
+    for key, value in traits.items():
+        if key != "company":
+            _set(state.traits, key, value)
+            continue
+        about = {"name": value} if isinstance(value, str) else value
+        if not isinstance(about, Mapping):
+            continue
+        if "id" in about and about["id"] != state.company.get("id", about["id"]):
+            state.company = {}
+        for name, said in about.items():
+            _set(state.company, name, said)
+
+
+def is_excluded(state: State, facts: Sequence[Fact], live: Model | None) -> bool:
+    """Whether the live version excludes the person, going by what is known after all facts."""
+    if live is None or live.exclude is None:
+        return False
+    known = State(state.stage, traits=dict(state.traits), company=dict(state.company))
+    for fact in facts:
+        if fact.traits and not fact.colleague:
+            learn(known, fact.traits)
+    return live.exclude.holds(FoldView(known, 0))
+
+
+def _set(values: dict[str, Any], key: str, value: object) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value

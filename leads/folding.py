@@ -1,0 +1,399 @@
+"""One fold at work: walks through facts, time and recorded moves, and carries the state along. See leads.engine for the rules."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+from leads.condition_nodes import EventView
+from leads.documents import LimitsDoc
+from leads.fold_dues import idle_due, idle_turn, next_idle, next_wake
+from leads.fold_facts import Fact, Line, Mark, NewMove, PastMove
+from leads.fold_state import EARLIEST, LATEST, Expiry, Published, Restart, StageInfo, State
+from leads.fold_traits import learn
+from leads.fold_view import FoldView
+from leads.score_limits import bound, clamp, fit_points
+from leads.scoring_model import Counter, Gate, Limit, Model, Rule, merge_counters
+
+NO_LIMITS = LimitsDoc()
+EXCLUDED = "excluded"
+
+
+class Folding:
+    """One fold at work."""
+
+    def __init__(
+        self, state: State, models: Mapping[int, Model], stages: Sequence[StageInfo], live: int | None, evidence_points: int
+    ) -> None:
+        self.state = state
+        self.models = models
+        self.live = None if live is None else models.get(live)
+        self.positions = {stage.key: stage.position for stage in stages}
+        self.view = FoldView(state, evidence_points)
+        self.in_force: Model | None = None
+        self.in_force_since = EARLIEST
+        self.upcoming: list[Published] = []  # publications not passed yet, the next one last
+        self.counters: Mapping[str, tuple[Counter, ...]] = {}
+        self.ahead: list[PastMove] = []  # recorded moves not replayed yet, the next one last
+        self.foreseen: list[NewMove] = []  # the way that gates opened while moves were ahead
+        self.lines: list[Line] = []
+        self.moves: list[NewMove] = []
+        self.marks: list[Mark] = []
+        self.mark_every: int | None = None
+        self.soon = EARLIEST  # nothing that time brings is due before this
+
+    def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
+        """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
+        places = [n for n, each in enumerate(published) if each.version == self.state.version]
+        passed = places[-1] + 1 if places else 0
+        if places:
+            now = published[places[-1]]
+            self.in_force, self.in_force_since = self.models.get(now.version), now.at
+        self.upcoming = list(reversed(published[passed:]))
+        versions = {each.version for each in self.upcoming} | {fact.version for fact in facts}
+        versions |= {self.in_force.version if self.in_force else None, self.live.version if self.live else None}
+        taking_part = [self.models[version] for version in sorted(v for v in versions if v is not None) if version in self.models]
+        self.counters = merge_counters(taking_part)
+
+    def forget_counters(self) -> None:
+        """Keep only what the live version counts."""
+        needs = self.live.needs if self.live else {}
+        counters = self.state.counters
+        self.state.counters = {key: times[-needs[key] :] for key, times in counters.items() if key in needs}
+
+    def run(self, facts: Sequence[Fact], past: Sequence[PastMove], until: int) -> None:
+        """Walk through time: at one moment what time brings comes first, then facts, then recorded moves."""
+        state = self.state
+        self.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
+        for fact in facts:
+            at = fact.at
+            if self.mark_every and state.last and at > max(state.last[0], state.watermark):
+                self.mark(self.mark_every)
+            while self.ahead and self.ahead[-1].at < at:
+                self.replay()
+            if at >= self.soon:
+                self.let_pass(at)
+            self.take(fact)
+        while self.ahead:
+            self.replay()
+        self.let_pass(until if not facts else max(until, facts[-1].at))
+
+    def mark(self, every: int) -> None:
+        """Note the state when another `every` facts are in it and nothing else hangs on what is ahead."""
+        state = self.state
+        if state.events // every > state.marked // every and state.last and not self.foreseen:
+            state.marked, at = state.events, max(state.last[0], state.watermark)
+            state.clock = max(state.clock, at)
+            self.marks.append(Mark(at, state.copy()))
+
+    # --- facts
+
+    def take(self, fact: Fact) -> None:
+        """One fact: who it is, what it is worth, what it opens."""
+        state = self.state
+        state.events += 1
+        state.last = (fact.at, fact.source, fact.key)
+        model = None if fact.version is None else self.models.get(fact.version)
+        types = (fact.type,) if model is None or fact.type not in model.derived else model.types_of(fact.type, fact.properties)
+        if fact.colleague:
+            self.see_colleague(fact, model, types)
+            return
+        if state.first is None:
+            state.first = fact.at
+            self.set_idle()
+        met, before = fact.identifies and not state.known, len(self.lines)
+        state.known = state.known or fact.identifies
+        if fact.traits:
+            learn(state, fact.traits)
+        self.refit_if_due(fact, model)
+        if fact.counts:
+            if fact.acts:
+                self.act(fact.at)
+            if model is not None:
+                rules = model.rules.get(fact.type, ()) if len(types) == 1 else model.rules_for(types)
+                if rules:
+                    self.score(fact, model, rules)
+            self.count(fact, types)
+        changed = len(self.lines) > before
+        self.open_gates(model, fact.at, fact.cause, types=types if fact.counts else (), points=changed, known=met or bool(fact.traits))
+
+    def see_colleague(self, fact: Fact, model: Model | None, types: Sequence[str]) -> None:
+        """Somebody else of the company did it: only conditions of the whole company see that."""
+        if fact.counts:
+            self.count(fact, types)
+            self.open_gates(model, fact.at, fact.cause, types=types)
+
+    def act(self, at: int) -> None:
+        """The person did something: idleness begins anew."""
+        state = self.state
+        state.active = at
+        if self.in_force is not None and self.in_force.idle:
+            state.idle.clear()
+            state.idle_due = at + (self.in_force.idle_first or 0)
+            self.soon = min(self.soon, state.idle_due)
+        if state.wake is None and self.in_force is not None and state.stage in self.in_force.waiting:
+            self.set_wake(at)
+
+    def refit_if_due(self, fact: Fact, pinned: Model | None) -> None:
+        """Look at fit when something about the person was said, or for the first time under a version."""
+        model = self.in_force or pinned
+        if model is not None and (fact.traits or self.state.fit_version != model.version):
+            self.refit(fact.at, f"fit:{fact.cause}", model)
+
+    def refit(self, at: int, cause: str, model: Model) -> None:
+        """Give what fit rules give now, take back what those gave that no longer hold."""
+        state = self.state
+        state.fit_version, self.view.at = model.version, at
+        wanted = fit_points(model, self.view)
+        for key in sorted(wanted.keys() | state.held.keys()):
+            held = state.held.pop(key, None)
+            raw, points, reason = wanted.get(key, (0, 0, "no longer holds"))
+            if state.excluded and points:
+                points, reason = 0, EXCLUDED
+            change = points - (held or 0)
+            if change or (held is None and raw):
+                self.book(Line(at, "fit", "fit", cause, key, raw, change, reason, model.version))
+            if key in wanted:
+                state.held[key] = points
+
+    def score(self, fact: Fact, model: Model, rules: Sequence[Rule]) -> None:
+        """Apply the rules of one event, by key and within the limits; a reset among them divides them."""
+        view = self.view
+        view.properties, view.at = fact.properties, fact.at
+        holding = [rule for rule in rules if rule.when is None or rule.when.holds(view)]
+        giving: list[Rule] = []
+        for rule in holding:
+            if not rule.resets:
+                giving.append(rule)
+                continue
+            self.give(fact, model, giving)
+            self.reset(fact, model, rule)
+            giving = []
+        if giving:
+            self.give(fact, model, giving)
+
+    def give(self, fact: Fact, model: Model, rules: Sequence[Rule]) -> None:
+        """Book the points of some rules of one event."""
+        state = self.state
+        reasons = ["" if rule.limit is None or self.grant(rule.key, rule.limit, fact.at) else rule.limit.reason for rule in rules]
+        applied = [0 if reason else rule.points for rule, reason in zip(rules, reasons, strict=True)]
+        if state.excluded:
+            applied, reasons = [0] * len(rules), [reason or EXCLUDED for reason in reasons]
+        elif model.bounded:
+            clamp(applied, reasons, state.engagement, model.limits)
+        for rule, points, reason in zip(rules, applied, reasons, strict=True):
+            self.book(Line(fact.at, "engagement", "points", fact.cause, rule.key, rule.points, points, reason, model.version))
+            if points and rule.expires_after is not None:
+                due = fact.at + rule.expires_after
+                heapq.heappush(state.expiries, Expiry(due, state.events, rule.key, fact.cause, points, model.version))
+                self.soon = min(self.soon, due)
+
+    def reset(self, fact: Fact, model: Model, rule: Rule) -> None:
+        """Set engagement to nothing, or to the floor if that is higher; what earlier lines gave expires no more."""
+        state = self.state
+        change = max(0, model.limits.floor or 0) - state.engagement
+        applied, reason = (0, EXCLUDED) if state.excluded else (change, "")
+        self.book(Line(fact.at, "engagement", "reset", fact.cause, rule.key, change, applied, reason, model.version))
+        if not state.excluded:
+            state.expiries = []
+
+    def grant(self, key: str, limit: Limit, at: int) -> bool:
+        """Whether the rule may give again; remembers that it did."""
+        times = self.state.grants.setdefault(key, [])
+        since = EARLIEST if limit.window is None else at - limit.window
+        if len(times) >= limit.times and times[-limit.times] > since:
+            return False
+        times.append(at)
+        del times[: -limit.times]
+        return True
+
+    def count(self, fact: Fact, types: Sequence[str]) -> None:
+        """Remember when it happened for every event condition that asks."""
+        for name in types:
+            for counter in self.counters.get(name, ()):
+                if fact.colleague and not counter.of_company:
+                    continue
+                if counter.when is None or counter.when.holds(EventView(fact.properties)):
+                    _remember(self.state.counters.setdefault(counter.key, []), counter, fact.at)
+
+    def book(self, line: Line) -> None:
+        """Write a line, and add it to the sums."""
+        state = self.state
+        self.lines.append(line)
+        if line.axis == "fit":
+            state.fit += line.points
+            return
+        state.engagement += line.points
+        if state.restart and line.kind == "points" and line.points > 0 and line.at > state.restart.at:
+            state.restart.earned += line.points
+
+    # --- time
+
+    def let_pass(self, to: int) -> None:
+        """Let time pass: take back what expires up to `to`, punish idleness, pass publications, try gates that waited."""
+        state = self.state
+        while (due := self.next_due()) <= to:
+            state.watermark = max(state.watermark, due)
+            if state.expiries and state.expiries[0].due == due:
+                self.expire(heapq.heappop(state.expiries))
+            elif state.idle_due == due:
+                self.idle(due)
+            elif self.upcoming and self.upcoming[-1].at <= due:
+                self.publish(self.upcoming.pop(), due)
+            else:
+                state.wake = None
+                self.open_gates(None, due, f"time:{due}", known=True)
+        self.soon = due
+        state.clock = max(state.clock, to)
+
+    def next_due(self) -> int:
+        """When time brings something next. A version that always was in force is passed before anything else."""
+        due = self.state.next_due
+        due = LATEST if due is None else due
+        if not self.upcoming:
+            return due
+        at = self.upcoming[-1].at
+        return min(due, at if at > EARLIEST else self.state.watermark)
+
+    def publish(self, publication: Published, at: int) -> None:
+        """From now on another version is in force: fit is looked at anew, and its gates are tried."""
+        state = self.state
+        model = self.models.get(publication.version)
+        state.version, self.in_force, self.in_force_since = publication.version, model, publication.at
+        state.idle_due = None
+        if model is None or not state.events:
+            return
+        self.set_idle()
+        if publication.at == EARLIEST:
+            return
+        self.refit(at, f"fit:version:{model.version}", model)
+        self.open_gates(model, at, f"version:{model.version}", known=True)
+
+    def expire(self, expiry: Expiry) -> None:
+        """Take back what a line gave, once, as far as the limits let it."""
+        model = self.models.get(expiry.version)
+        applied, reasons = [-expiry.points], [""]
+        bound(applied, reasons, self.state.engagement, model.limits if model else NO_LIMITS)
+        cause = f"expiry:{expiry.cause}"
+        self.book(Line(expiry.due, "engagement", "expiry", cause, expiry.rule, -expiry.points, applied[0], reasons[0], expiry.version))
+        self.open_gates(None, expiry.due, cause, points=True)
+
+    def idle(self, due: int) -> None:
+        """Nothing was done for long enough: every idle rule whose turn it is gives, by key."""
+        state, model = self.state, self.in_force
+        for rule in model.idle if model else ():
+            if model is None or idle_due(state, rule, self.in_force_since) != due:
+                continue
+            state.idle[rule.key] = idle_turn(state, rule, self.in_force_since) + 1
+            applied, reasons = [rule.points], [""]
+            if state.excluded:
+                applied, reasons = [0], [EXCLUDED]
+            else:
+                clamp(applied, reasons, state.engagement, model.limits)
+            self.book(Line(due, "engagement", "idle", f"idle:{due}", rule.key, rule.points, applied[0], reasons[0], model.version))
+        self.set_idle()
+        self.open_gates(None, due, f"idle:{due}", points=True)
+
+    def set_idle(self) -> None:
+        """Note when an idle rule gives next."""
+        self.soon = EARLIEST
+        self.state.idle_due = next_idle(self.state, self.in_force, self.in_force_since)
+
+    def set_wake(self, at: int) -> None:
+        """Note when time alone may open a gate: a counted event leaves its window, or somebody has stayed or been idle long enough."""
+        self.state.wake = next_wake(self.state, self.in_force, at)
+        self.soon = EARLIEST
+
+    # --- moves
+
+    def replay(self) -> None:
+        """Apply the next recorded transition; after the last one go on where gates have opened meanwhile."""
+        move = self.ahead[-1]
+        self.let_pass(move.at)
+        self.ahead.pop()
+        self.state.watermark = max(self.state.watermark, move.at)
+        restart = self.state.restart
+        self.enter(move.from_stage, move.to_stage, move.at, move.seq)
+        if move.neutral:
+            self.state.restart = restart
+        steps = [i for i, step in enumerate(self.foreseen) if step.from_stage == move.to_stage]
+        self.foreseen = self.foreseen[steps[-1] :] if steps and not self.state.restart else []
+        if not self.ahead:
+            for step in self.foreseen:
+                self.go(step)
+            self.foreseen, self.view.stage = [], None
+        self.open_gates(None, move.at, f"move:{move.seq}", known=True)
+
+    def foresee(self, model: Model, at: int, cause: str) -> None:
+        """While recorded moves are ahead: note the forward gates that open, for time may close them before those are replayed.
+
+        So a late fact leads as far as it would have led in time. Nothing is noted while evidence restarts.
+        """
+        state, view = self.state, self.view
+        view.stage = self.foreseen[-1].to_stage if self.foreseen else state.stage
+        while not state.restart and (gate := self.open_gate(model, view.stage, forward=True)):
+            self.foreseen.append(NewMove(at, view.stage, gate.to, gate.key, cause, model.version, state.engagement, state.fit))
+            view.stage = gate.to
+
+    def go(self, move: NewMove) -> None:
+        """Make a new move; it stands at the time its gate opened, but not before the last one."""
+        state = self.state
+        stands = move.at if state.stage_at is None else max(move.at, state.stage_at)
+        self.moves.append(move._replace(at=stands, engagement=state.engagement, fit=state.fit))
+        self.enter(move.from_stage, move.to_stage, stands, state.seq + 1)
+
+    def enter(self, from_stage: str, to_stage: str, at: int, seq: int) -> None:
+        """Stand in the new stage; going backwards restarts the evidence, coming back ends that."""
+        state = self.state
+        state.moves = state.moves + 1 if at == state.stage_at else 1
+        state.stage, state.stage_at, state.seq, state.wake = to_stage, at, seq, None
+        before, after = self.positions.get(from_stage, 0), self.positions.get(to_stage, 0)
+        if after < before:
+            above = max(before, state.restart.position) if state.restart else before
+            state.restart = Restart(at, above)
+        elif state.restart and after >= state.restart.position:
+            state.restart = None
+
+    def open_gates(
+        self, pinned: Model | None, at: int, cause: str, *, types: Sequence[str] = (), points: bool = False, known: bool = False
+    ) -> None:
+        """Move through gates until none opens; at most as many moves stand at one time as there are stages.
+
+        What happened (event types, points, something known about the person, or time) tells whether any gate out of the
+        stage can have opened at all.
+        """
+        state, model = self.state, self.in_force
+        if model is None or (pinned is not None and pinned.version > model.version):
+            model = pinned or model
+        if model is None or not state.known or state.excluded:
+            return
+        self.view.at = at
+        if self.ahead:
+            self.foresee(model, at, cause)
+            return
+        concerns = model.concerns.get(state.stage)
+        if concerns is None:
+            return
+        if not (known or (points and concerns.points) or not concerns.types.isdisjoint(types)):
+            return
+        while gate := self.open_gate(model, state.stage):
+            if state.stage_at is not None and at <= state.stage_at and state.moves >= len(self.positions):
+                break
+            self.go(NewMove(at, state.stage, gate.to, gate.key, cause, model.version, state.engagement, state.fit))
+        self.set_wake(at)
+
+    def open_gate(self, model: Model, stage: str, *, forward: bool = False) -> Gate | None:
+        """The first gate out of the stage that is open."""
+        here = self.positions.get(stage, 0)
+        for gate in model.gates.get(stage, ()):
+            there = self.positions.get(gate.to)
+            if there is None or gate.to == stage or (forward and there <= here):
+                continue
+            if gate.conditions.holds(self.view):
+                return gate
+        return None
+
+
+def _remember(times: list[int], counter: Counter, at: int) -> None:
+    """Keep the last times that count: those less than `every` after the last one do not."""
+    if counter.every is None or not times or at - times[-1] >= counter.every:
+        times.append(at)
+        del times[: -counter.need]
