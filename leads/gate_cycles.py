@@ -6,41 +6,73 @@ forbids, for every way in which each of them can open. The proof is conservative
 - an event at least n times against at most fewer times, in a window that is as long or longer,
 - numbers whose ranges do not meet (`score` at least 80 against `lead.score` less than 40),
 - `is` against another value or `is_not`, `exists` against `missing`, and anything against its `not`.
-That evidence restarts after a move backwards is no excuse: such gates would throw a lead back at each new event.
+That evidence restarts after a move backwards is no excuse: such gates would throw a lead back at each new event. But for
+a gate that leads backwards when a lead is idle, where what leads on at once needs an event or points: the first new event
+ends idleness.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
 from leads.comparisons import NEGATIVE, is_number
-from leads.conditions import All, AnyOf, EventCount, Field, Leaf, Node, Not, Number
+from leads.conditions import All, AnyOf, EventCount, Field, IdleFor, Leaf, Node, Not, Number
 from leads.documents import GateDoc
+from leads.vocabulary import STAFF_TYPES, is_ours
 
 OPPOSITES = NEGATIVE | {"missing": "exists"}
 
 
-def find_cycle(gates: list[tuple[GateDoc, Node]]) -> list[GateDoc] | None:
-    """The first circle of gates that can all be open at one instant, or None. Each gate comes with its conditions as one node."""
+def find_cycle(gates: list[tuple[GateDoc, Node]], order: Sequence[str] = ()) -> list[GateDoc] | None:
+    """The first circle of gates that can all be open at one instant, or None.
+
+    Each gate comes with its conditions as one node; `order` are the stages from the first to the last.
+    """
     facing = [(gate, positive(node)) for gate, node in gates]
     for gate, node in facing:
         for origin in gate.origins:
-            if found := walk(origin, [(gate, node)], facing):
+            if found := walk(origin, [(gate, node)], facing, order):
                 return found
     return None
 
 
-def walk(home: str, route: list[tuple[GateDoc, Node]], gates: list[tuple[GateDoc, Node]]) -> list[GateDoc] | None:
+def walk(home: str, route: list[tuple[GateDoc, Node]], gates: list[tuple[GateDoc, Node]], order: Sequence[str]) -> list[GateDoc] | None:
     """Follow gates from the end of `route` back to the stage `home`, none of which excludes another."""
-    here = route[-1][0].to
-    if here == home:
-        return [gate for gate, _ in route]
+    last, condition = route[-1]
+    rests = is_idle(condition) and leads_back(home if len(route) == 1 else route[-2][0].to, last.to, order)
+    if last.to == home:
+        return None if rests and is_woken(route[0][1]) else [gate for gate, _ in route]
     passed = {gate.to for gate, _ in route[:-1]}
     for gate, node in gates:
-        fresh = here in gate.origins and gate.to not in passed and gate.to != here
-        if fresh and not any(exclude(node, other) for _, other in route) and (found := walk(home, [*route, (gate, node)], gates)):
+        fresh = last.to in gate.origins and gate.to not in passed and gate.to != last.to and not (rests and is_woken(node))
+        if fresh and not any(exclude(node, other) for _, other in route) and (found := walk(home, [*route, (gate, node)], gates, order)):
             return found
     return None
+
+
+def leads_back(start: str, end: str, order: Sequence[str]) -> bool:
+    """Whether a move is one backwards."""
+    return start in order and end in order and order.index(end) < order.index(start)
+
+
+def is_idle(node: Node) -> bool:
+    """Whether a gate opens only for somebody who has done nothing for a while."""
+    if isinstance(node, AnyOf):
+        return all(is_idle(part) for part in node.nodes)
+    return any(is_idle(part) for part in node.nodes) if isinstance(node, All) else isinstance(node, IdleFor)
+
+
+def is_woken(node: Node) -> bool:
+    """Whether, after a move backwards, a gate opens only when the person does something: by an event of theirs, or by new points."""
+    if isinstance(node, AnyOf):
+        return all(is_woken(part) for part in node.nodes)
+    if isinstance(node, All):
+        return any(is_woken(part) for part in node.nodes)
+    if isinstance(node, EventCount):
+        least = node.at_least if node.at_least is not None else node.exactly or 0
+        theirs = node.of != "company" and node.event not in STAFF_TYPES and not is_ours(node.event)
+        return least > 0 and theirs
+    return isinstance(node, Number)
 
 
 def positive(node: Node, *, negated: bool = False) -> Node:

@@ -270,13 +270,16 @@ def gate_problems(gates: list[GateDoc], stages: Collection[str]) -> Iterator[Pro
         if not gate.conditions:
             yield Problem(("gates", index, "conditions"), "a gate without conditions would be open for everyone; add one")
         yield from condition_problems(gate.conditions, Place.GATE, ("gates", index, "conditions"), stages=stages)
-    yield from cycle_problems(gates)
+    yield from cycle_problems(gates, stages)
 
 
-def cycle_problems(gates: list[GateDoc]) -> Iterator[Problem]:
-    """A circle of gates that can all be open at one instant. Gates that cannot be read are left out: they have problems of their own."""
+def cycle_problems(gates: list[GateDoc], stages: Collection[str]) -> Iterator[Problem]:
+    """A circle of gates that can all be open at one instant; `stages` are in order.
+
+    Gates that cannot be read are left out: they have problems of their own.
+    """
     readable = [(gate, node) for gate in gates if gate.to not in gate.origins and (node := gate_node(gate)) is not None]
-    if cycle := find_cycle(readable):
+    if cycle := find_cycle(readable, list(stages)):
         route = " → ".join(f"{gate.key} (to {gate.to})" for gate in cycle)
         yield Problem(
             ("gates", gates.index(cycle[0])),

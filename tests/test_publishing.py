@@ -178,6 +178,36 @@ def test_gates_that_exclude_each_other_may_lead_back_and_forth(forth, back):
     assert circles(gate("hot", "mql", "sql", forth), gate("cool", "sql", "mql", back)) == []
 
 
+IDLE = {"idle_for": "90d"}
+
+
+@pytest.mark.parametrize("forth", [EVENT, HOT, {"all": [EVENT, {"field": "lead.title", "op": "exists"}]}, {"any": [EVENT, HOT]}])
+def test_who_went_quiet_may_fall_back_and_come_again_by_doing_something(forth):
+    assert circles(gate("hot", "mql", "sql", forth), gate("quiet", ["sql"], "mql", IDLE)) == []
+    assert circles(gate("quiet", ["sql"], "mql", IDLE), gate("hot", ["cold", "mql"], "sql", forth)) == []
+    assert circles(gate("hot", "mql", "sql", forth), gate("quiet", "sql", "mql", {"all": [IDLE, EVENT]})) == []
+
+
+@pytest.mark.parametrize(
+    "forth",
+    [
+        {"field": "lead.title", "op": "exists"},
+        {"event": "LEFT", "times": {"at_most": 0}},
+        {**EVENT, "of": "company"},
+        {"event": "LEAD_ACCEPTED"},
+        {"any": [EVENT, {"field": "lead.title", "op": "exists"}]},
+    ],
+)
+def test_who_went_quiet_must_not_come_again_without_doing_anything(forth):
+    assert len(circles(gate("hot", "mql", "sql", forth), gate("quiet", "sql", "mql", IDLE))) == 1
+
+
+def test_who_goes_forward_for_being_quiet_goes_round():
+    assert len(circles(gate("quiet", "mql", "sql", IDLE), gate("back", "sql", "mql", EVENT))) == 1
+    titled = {"field": "lead.title", "op": "exists"}
+    assert len(circles(gate("quiet", "sql", "cold", IDLE), gate("a", "cold", "mql", titled), gate("b", "mql", "sql", EVENT))) == 1
+
+
 def test_a_longer_circle_is_found():
     said = circles(gate("a", "cold", "mql", EVENT), gate("b", "mql", ["sql"][0], HOT), gate("c", ["sql", "won"], "cold", {"event": "LEFT"}))
 

@@ -343,3 +343,42 @@ def test_the_tick_rings_for_it(rep, budget, clock):
     clock.shift(timedelta(days=90))
 
     assert (before, queue.due(timezone.now()).exists()) == (False, True)
+
+
+# --- by gate ---------------------------------------------------------------------------------------
+def test_who_goes_quiet_cools_down_silently_and_comes_back_by_something_new(client, rep, key, clock):
+    lead = post(client, key, "NEWSLETTER_SIGNED_UP")
+    assert lead.stage_id == "mql"
+    clock.shift(timedelta(days=90))
+    run_everything_due()
+    quiet = fresh(lead).stage_id
+    clock.shift(timedelta(days=5))
+    run_everything_due()
+
+    post(client, key, "DOWNLOADED_API_DOCS")
+
+    assert quiet == "cold"
+    assert moves(lead) == [("cold", "mql", "interested"), ("mql", "cold", "went-quiet"), ("cold", "mql", "interested")]
+    assert not Notification.objects.exists()
+
+
+def test_whoever_of_the_company_signs_and_pays(client, rep, key, clock):
+    lead = post(client, key, "DEMO_REQUESTED")
+    post(client, key, "CONTRACT_SIGNED", user="bob")
+
+    post(client, key, "PAYMENT_SUCCEEDED", user="cleo")
+
+    assert lead.company.name == "acme.example"
+    assert moves(lead)[-1] == ("sql", "won", "closed")
+
+
+def test_who_is_back_from_lost_has_time_before_being_called_quiet(client, rep, key, clock):
+    lead = post(client, key, "DEMO_REQUESTED")
+    lose(lead, rep)
+    stages = []
+    for days in (90, 89, 1):
+        clock.shift(timedelta(days=days))
+        run_everything_due()
+        stages.append(fresh(lead).stage_id)
+
+    assert stages == ["mql", "mql", "cold"]
