@@ -103,7 +103,7 @@ def report_rejections(*, now: datetime) -> Report:
     """Read the handoffs of the last 90 days and count; a fixed number of queries however many there are."""
     entries = list(handoffs(now)[: MOST + 1])
     shown = entries[:MOST]
-    accepted = {entry.pk: bool(entry.said_yes) for entry in shown}
+    accepted = {entry.pk: entry.said_yes or entry.said_yes_to_all for entry in shown}
     wanted = {entry.pk for entry in shown}
     of_leads = stays_of(moves_of({entry.lead_id for entry in shown})) if shown else {}
     stays = [stay for found in of_leads.values() for stay in found if stay.entry.pk in wanted]
@@ -124,10 +124,13 @@ def handoffs(now: datetime) -> QuerySet[Any]:
     """The entries into sales that stand, newest first, each with whether sales accepted it, also as one that joined a task."""
     entries = Transition.objects.filter(to_stage__key=SALES, at__gte=now - timedelta(days=DAYS), undoes=None, undone_by=None)
     entries = entries.exclude(from_stage__key=SALES).filter(lead__merged_into=None)
-    own = Q(transition=OuterRef("pk"))
-    joined = Q(colleagues=OuterRef("lead")) & (Q(done_at=None) | Q(done_at__gte=OuterRef("recorded_at")))
-    yes = Task.objects.filter(own | joined).exclude(accepted_at=None)
-    return entries.annotate(said_yes=Exists(yes)).order_by("-at", "-pk")
+    accepted = Task.objects.exclude(accepted_at=None)
+    still_open = Q(done_at=None) | Q(done_at__gte=OuterRef("recorded_at"))
+    entries = entries.annotate(
+        said_yes=Exists(accepted.filter(transition=OuterRef("pk"))),
+        said_yes_to_all=Exists(accepted.filter(still_open, colleagues=OuterRef("lead"))),
+    )
+    return entries.order_by("-at", "-pk")
 
 
 def rules_of(entry_pks: Iterable[int]) -> dict[int, list[str]]:
