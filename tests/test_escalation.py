@@ -18,6 +18,7 @@ from leads.handoff import hand_over
 from leads.models import Lead, Notification, Stage, Task, User, Workspace
 from leads.todos import accept, claim
 from tests.factories import make_company, make_lead, make_rep, make_transition
+from tests.together import together
 
 pytestmark = pytest.mark.django_db
 MONDAY = datetime(2026, 6, 8, 9, tzinfo=UTC)
@@ -31,7 +32,7 @@ def clock(settings):
 
 
 @pytest.fixture(autouse=True)
-def _sla(db):
+def _sla(clock, _shipped_rows):
     Stage.objects.filter(key="sql").update(sla="4h")
 
 
@@ -262,3 +263,17 @@ def test_chunks_follow_each_other_and_the_tick_rings_for_them(rep, clock):
 
     assert (before, queue.due(timezone.now()).exists()) == (False, True)
     assert [escalate_due(limit=2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_workers_side_by_side_tell_of_each_once(rep, clock):
+    for _ in range(20):
+        hand(make_lead(owner=rep))
+    clock.shift(timedelta(hours=5))
+
+    escalated = together(lambda: escalate_due(limit=7))
+
+    assert sum(escalated) + sum(iter(lambda: escalate_due(limit=7), 0)) == 20
+    assert len(told()) == 20
+    assert not Task.objects.filter(escalated_at=None).exists()

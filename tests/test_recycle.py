@@ -15,6 +15,7 @@ from leads.gates import move_by_hand, undo_move
 from leads.models import Lead, Notification, Reason, Stage, Task, Transition
 from leads.recycling import recycle_due
 from tests.factories import make_contact_point, make_lead, make_rep, make_source
+from tests.together import together
 
 pytestmark = pytest.mark.django_db
 MONDAY = datetime(2026, 6, 8, 9, tzinfo=UTC)
@@ -382,3 +383,18 @@ def test_who_is_back_from_lost_has_time_before_being_called_quiet(client, rep, k
         stages.append(fresh(lead).stage_id)
 
     assert stages == ["mql", "mql", "cold"]
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_workers_side_by_side_bring_everybody_back_once(rep, budget, clock):
+    leads = [make_lead(stage_id="sql", owner=rep) for _ in range(20)]
+    for lead in leads:
+        lose(lead, rep)
+    clock.shift(timedelta(days=90))
+
+    together(lambda: recycle_due(limit=12))
+    recycle_due()
+
+    assert all(moves(lead) == [("sql", "lost", ""), ("lost", "mql", "")] for lead in leads)
+    assert Notification.objects.count() == 20
