@@ -5,10 +5,10 @@ happening. A circle is refused unless two of its gates exclude each other: one n
 forbids, for every way in which each of them can open. The proof is conservative, it knows
 - an event at least n times against at most fewer times, in a window that is as long or longer,
 - numbers whose ranges do not meet (`score` at least 80 against `lead.score` less than 40),
-- `is` against another value or `is_not`, `exists` against `missing`, and anything against its `not`.
-That evidence restarts after a move backwards is no excuse: such gates would throw a lead back at each new event. But for
-a gate that leads backwards when a lead is idle, where what leads on at once needs an event or points: the first new event
-ends idleness.
+- `is` against another value or `is_not`, `exists` against `missing`, and anything against its `not`,
+- a stay (`in_stage_for`) of any length: who has just arrived has not stayed,
+- idleness that leads backwards against something the person did: after a move backwards only new acts count, and they end idleness.
+That evidence restarts after a move backwards is no other excuse: such gates would throw a lead back at each new event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,63 +16,60 @@ from dataclasses import replace
 from math import inf
 
 from leads.comparisons import NEGATIVE, is_number
-from leads.conditions import All, AnyOf, EventCount, Field, IdleFor, Leaf, Node, Not, Number
+from leads.conditions import All, AnyOf, EventCount, Field, IdleFor, InStageFor, Leaf, Node, Not, Number
 from leads.documents import GateDoc
 from leads.vocabulary import STAFF_TYPES, is_ours
 
 OPPOSITES = NEGATIVE | {"missing": "exists"}
 
 
-def find_cycle(gates: list[tuple[GateDoc, Node]], order: Sequence[str] = ()) -> list[GateDoc] | None:
+def find_cycle(gates: list[tuple[GateDoc, Node]], stages: Sequence[str]) -> list[GateDoc] | None:
     """The first circle of gates that can all be open at one instant, or None.
 
-    Each gate comes with its conditions as one node; `order` are the stages from the first to the last.
+    Each gate comes with its conditions as one node; `stages` are the keys in their order.
     """
-    facing = [(gate, positive(node)) for gate, node in gates]
+    facing = [(gate, forward_only(positive(node)) if leads_forward(gate, stages) else positive(node)) for gate, node in gates]
+    facing = [(gate, node) for gate, node in facing if not needs_stay(node)]
     for gate, node in facing:
         for origin in gate.origins:
-            if found := walk(origin, [(gate, node)], facing, order):
+            if found := walk(origin, [(gate, node)], facing):
                 return found
     return None
 
 
-def walk(home: str, route: list[tuple[GateDoc, Node]], gates: list[tuple[GateDoc, Node]], order: Sequence[str]) -> list[GateDoc] | None:
+def leads_forward(gate: GateDoc, stages: Sequence[str]) -> bool:
+    """Whether a gate leads out of some stage to a later one."""
+    places = {key: place for place, key in enumerate(stages)}
+    return any(places.get(origin, 0) <= places.get(gate.to, 0) for origin in gate.origins)
+
+
+def forward_only(node: Node) -> Node:
+    """The conditions of a gate forwards: idleness says nothing there, for old evidence counts."""
+    if isinstance(node, All | AnyOf):
+        return type(node)(tuple(forward_only(part) for part in node.nodes))
+    return InStageFor(0) if isinstance(node, IdleFor) else node
+
+
+def needs_stay(node: Node) -> bool:
+    """Whether a gate opens only for who has been in the stage for some time."""
+    if isinstance(node, AnyOf):
+        return bool(node.nodes) and all(map(needs_stay, node.nodes))
+    if isinstance(node, All):
+        return any(map(needs_stay, node.nodes))
+    return isinstance(node, InStageFor) and node.seconds > 0
+
+
+def walk(home: str, route: list[tuple[GateDoc, Node]], gates: list[tuple[GateDoc, Node]]) -> list[GateDoc] | None:
     """Follow gates from the end of `route` back to the stage `home`, none of which excludes another."""
-    last, condition = route[-1]
-    rests = is_idle(condition) and leads_back(home if len(route) == 1 else route[-2][0].to, last.to, order)
-    if last.to == home:
-        return None if rests and is_woken(route[0][1]) else [gate for gate, _ in route]
+    here = route[-1][0].to
+    if here == home:
+        return [gate for gate, _ in route]
     passed = {gate.to for gate, _ in route[:-1]}
     for gate, node in gates:
-        fresh = last.to in gate.origins and gate.to not in passed and gate.to != last.to and not (rests and is_woken(node))
-        if fresh and not any(exclude(node, other) for _, other in route) and (found := walk(home, [*route, (gate, node)], gates, order)):
+        fresh = here in gate.origins and gate.to not in passed and gate.to != here
+        if fresh and not any(exclude(node, other) for _, other in route) and (found := walk(home, [*route, (gate, node)], gates)):
             return found
     return None
-
-
-def leads_back(start: str, end: str, order: Sequence[str]) -> bool:
-    """Whether a move is one backwards."""
-    return start in order and end in order and order.index(end) < order.index(start)
-
-
-def is_idle(node: Node) -> bool:
-    """Whether a gate opens only for somebody who has done nothing for a while."""
-    if isinstance(node, AnyOf):
-        return all(is_idle(part) for part in node.nodes)
-    return any(is_idle(part) for part in node.nodes) if isinstance(node, All) else isinstance(node, IdleFor)
-
-
-def is_woken(node: Node) -> bool:
-    """Whether, after a move backwards, a gate opens only when the person does something: by an event of theirs, or by new points."""
-    if isinstance(node, AnyOf):
-        return all(is_woken(part) for part in node.nodes)
-    if isinstance(node, All):
-        return any(is_woken(part) for part in node.nodes)
-    if isinstance(node, EventCount):
-        least = node.at_least if node.at_least is not None else node.exactly or 0
-        theirs = node.of != "company" and node.event not in STAFF_TYPES and not is_ours(node.event)
-        return least > 0 and theirs
-    return isinstance(node, Number)
 
 
 def positive(node: Node, *, negated: bool = False) -> Node:
@@ -118,6 +115,8 @@ def clash(one: Node, other: Node) -> bool:
         return counts_clash(one, other)
     if isinstance(other, Not) and one == other.node:
         return True
+    if isinstance(one, IdleFor) and isinstance(other, EventCount):
+        return other.of == "lead" and other.at_least is not None and other.event not in STAFF_TYPES and not is_ours(other.event)
     if isinstance(one, Field) and isinstance(other, Field) and one.path == other.path and fields_clash(one, other):
         return True
     return any(

@@ -121,11 +121,6 @@ def describe(loss: Transition, until: datetime) -> str:
     return f"{past}: {loss.reason}" if loss.reason else past
 
 
-def awaited(lead: Lead) -> Transition | None:
-    """The loss or rejection after which the lead, as it stands, comes back by itself; None when it does not."""
-    return lead.transitions.filter(seq=lead.stage_seq, recycle_at__isnull=False).select_related("reason").first()
-
-
 def return_after(last: Transition | None, lead: Lead, stages: Sequence[Stage]) -> Return | None:
     """When and where a lead comes back by itself after its last move; None when it does not."""
     if last is None or last.seq != lead.stage_seq or last.recycle_at is None or lead.excluded:

@@ -16,6 +16,7 @@ BOUNDS = [
     (re.compile(r"at most (-?\d+)"), "counts at most {} points in all"),
     (re.compile(r"not below (-?\d+)"), "never takes the points below {}"),
     (re.compile(r"corrected by a late fact"), "corrected after an older event came in late"),
+    (re.compile(r"excluded"), "excluded from scoring"),
     (re.compile(r"no longer follows from the facts"), "taken back, the facts behind it changed"),
 ]
 # Why a mail waits, was not sent, or a run ended or never began.

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
-from leads.recycling import awaited, describe
+from leads.recycling import describe
 from leads.sentences import kind_of, ordinal, tell, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
@@ -78,6 +78,11 @@ class Cursor:
         if rank == self.rank:
             return Q(**{f"{column}__lt": self.at}) | Q(**{column: self.at, "pk__lt": self.pk})
         return Q(**{f"{column}__lte" if rank > self.rank else f"{column}__lt": self.at})
+
+
+def place_of(event: Event) -> str:
+    """The place directly before an event: a page of the past from there begins with it."""
+    return f"{event.at.astimezone(UTC):%Y%m%d%H%M%S%f}.{RANKS['events']}.{event.pk + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +190,8 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
         text, why = f"{who[:1].upper() + who[1:]} took the move back to {move.to_stage}", []
     else:
         text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
-        why += [move.note] if move.note else []
-    tags = ("imported",) if move.historical else ()
+    why += [move.note] if move.note and not move.undoes_id else []
+    tags = ("imported",) if move.historical and not move.note else ()
     origin = f"{move.engagement + move.fit} points at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
 
@@ -232,7 +237,7 @@ def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
 # --- what is still to come ------------------------------------------------------------------------
 
 
-def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: datetime) -> list[Entry]:
+def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", last: Transition | None, now: datetime) -> list[Entry]:
     """What is planned, the latest on top: campaign steps, mails on their way, open tasks with a due date, a second chance."""
     later = [(task.due_at, task) for task in tasks if task.due_at and task.due_at >= now]  # the overdue stand among the tasks, in red
     from_tasks = [Entry(due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for due_at, task in later]
@@ -240,15 +245,14 @@ def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: date
     if show in ("", "mails"):
         entries += planned_mails(lead, now=now)
     if show in ("", "moves"):
-        entries += planned_return(lead)
+        entries += planned_return(lead, last)
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
 
 
-def planned_return(lead: Lead) -> Iterator[Entry]:
-    """The day on which a lost or rejected lead is offered again."""
-    loss = None if lead.excluded else awaited(lead)
-    if loss and loss.recycle_at:
-        yield Entry(loss.recycle_at, "moves", loss.pk, "calendar-sync", "Offered again", str(loss.reason or ""))
+def planned_return(lead: Lead, last: Transition | None) -> Iterator[Entry]:
+    """The day on which a lost or rejected lead is offered again; `last` is its last move."""
+    if last and last.recycle_at and not lead.excluded:
+        yield Entry(last.recycle_at, "moves", last.pk, "calendar-sync", "Offered again", str(last.reason or ""))
 
 
 def owner_of(task: Task) -> str:

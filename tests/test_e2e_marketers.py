@@ -137,7 +137,7 @@ def test_a_phone_shows_the_flow_and_the_receipts(browser_page, campaign):
     page.get_by_role("link", name=LONG).tap()
     page.get_by_role("link", name=re.compile("^Not sent")).tap()
     page.locator("#receipts").get_by_text("No consent to this topic").first.wait_for()
-    small = page.evaluate("""[...document.querySelectorAll('main a.btn, main button, .tabs a, .chip-link')]
+    small = page.evaluate("""[...document.querySelectorAll('main a.btn, main button, .tabs a, main .chip')]
         .filter((each) => each.getBoundingClientRect().height < 44).map((each) => each.textContent.trim())""")
     assert small == []
 

@@ -88,13 +88,13 @@ usually, seldom = st.sampled_from([True, True, True, False]), st.sampled_from([F
 
 
 @st.composite
-def histories(draw, types="ABCD", min_size=1, colleagues=True):
-    """Facts in fact order; times collide often."""
+def histories(draw, pins=(1, 1, 1, None), min_size=1, colleagues=True):
+    """Facts in fact order; times collide often. They are pinned to versions that are, or will be, published."""
     drafts = draw(
         st.lists(
             st.tuples(
-                st.integers(0, 60).map(lambda n: n * 6 * HOUR), st.integers(1, 2), st.sampled_from(types), st.integers(0, 1), traits,
-                st.sampled_from([1, 1, 1, 2, None]), st.booleans(), usually, usually, seldom if colleagues else st.just(False),
+                st.integers(0, 60).map(lambda n: n * 6 * HOUR), st.integers(1, 2), st.sampled_from("ABCD"), st.integers(0, 1), traits,
+                st.sampled_from(pins), st.booleans(), usually, usually, seldom if colleagues else st.just(False),
             ),
             min_size=min_size,
             max_size=25,
@@ -238,13 +238,13 @@ def test_any_order_of_arrival_gives_the_same_ledger_and_the_same_columns(data):
 @properties
 @given(st.data())
 def test_a_publication_half_way_is_the_same_as_one_known_from_the_start(data):
-    facts, at = data.draw(histories()), data.draw(st.integers(0, 30)) * 12 * HOUR
+    facts, at = data.draw(histories(pins=(1, 1, 2, None))), data.draw(st.integers(0, 30)) * 12 * HOUR
     driver = Driver(mark_every=data.draw(st.sampled_from([None, 2])))
     groups = data.draw(arrivals(facts))
     when = data.draw(st.integers(0, len(groups)))
 
     for group in groups[:when]:
-        driver.deliver([each for each in group if each.at <= at])
+        driver.deliver([each for each in group if each.at <= at and each.version != 2])
     driver.publish(2, max(at, driver.state.clock))
     for group in groups:
         driver.deliver(group)
@@ -257,8 +257,9 @@ def test_a_publication_half_way_is_the_same_as_one_known_from_the_start(data):
 @properties
 @given(st.data())
 def test_facts_one_by_one_give_the_same_as_all_at_once(data):
-    facts = data.draw(histories())
-    published = (*ALWAYS_FIRST, Published(data.draw(st.integers(0, 30)) * DAY, 2)) if data.draw(st.booleans()) else ALWAYS_FIRST
+    second = data.draw(st.booleans())
+    facts = data.draw(histories(pins=(1, 2, None) if second else (1, None)))
+    published = (*ALWAYS_FIRST, Published(data.draw(st.integers(0, 30)) * DAY, 2)) if second else ALWAYS_FIRST
     one_by_one, at_once = Driver(published=published), Driver(published=published)
 
     for group in grouped(facts, data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=30))):
@@ -380,3 +381,22 @@ def test_the_lines_of_a_long_history_add_up():
 
     counted = Counter(key[2] for key in driver.ledger)
     assert {"points", "reset", "fit", "idle"} <= counted.keys()
+
+
+@properties
+@given(st.data())
+def test_a_first_publication_leaves_the_order_of_arrival_free(data):
+    at = data.draw(st.integers(0, 30)) * 12 * HOUR
+    facts = [each._replace(version=None if each.version is None and each.at < at else 1) for each in data.draw(histories())]
+    published = (Published(at, 1),)
+    unpinned = [each for each in facts if each.version is None]
+    driver = Driver(published=published)
+
+    driver.deliver(unpinned)  # they were there before
+    for group in data.draw(arrivals(facts)):
+        driver.deliver(group)
+        driver.fold(driver.state, [], until=data.draw(st.integers(0, 12)) * DAY)
+
+    expected = in_order(facts, published=published)
+    assert driver.finish().points() == expected.points()
+    assert driver.columns() == expected.columns()

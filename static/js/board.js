@@ -248,7 +248,7 @@
     const party = partyOf(card);
     const company = $(".card-more", card).dataset.company;
     const here = card.closest("[data-stage]")?.dataset.stage;
-    $(".menu-name", menu).textContent = party.length > 1 ? `${party.length} leads` : $("[data-name]", card).textContent;
+    $("[data-menu-name]", menu).textContent = party.length > 1 ? `${party.length} leads` : $("[data-name]", card).textContent;
     $("[data-act=open]", menu).href = $(".card-link", card).href;
     $("[data-act=open]", menu).hidden = party.length > 1;
     $("[data-act=company]", menu).hidden = !company || party.length > 1;
