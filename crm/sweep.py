@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from campaigns import schedule, sending
 from campaigns.models import Enrollment, Message
-from leads import bell, csv_import, intake, notifications, rescoring, scoring, whatif
+from leads import bell, csv_import, escalation, intake, notifications, recycling, rescoring, scoring, whatif
 from leads.models import CsvImport, Delivery, FoldState, Notification, Rescore, WhatIf
 
 
@@ -27,6 +27,8 @@ QUEUES = [
     Queue(lambda now: CsvImport.objects.due(now).unclaimed(), csv_import.TASK),
     Queue(lambda now: Rescore.objects.due(now).unclaimed(), rescoring.TASK),
     Queue(lambda now: FoldState.objects.due(now).unclaimed(), "leads.tasks.apply_due_scores"),
+    Queue(recycling.due, recycling.TASK),
+    Queue(escalation.due, escalation.TASK),
     Queue(lambda now: Enrollment.objects.due(now).unclaimed(), "campaigns.tasks.advance"),
     Queue(lambda now: Message.objects.due(now).unclaimed(), "campaigns.tasks.send"),
     Queue(lambda now: Notification.objects.due(now).unclaimed(), "leads.tasks.send_notifications"),
@@ -57,6 +59,8 @@ def run_everything_due() -> None:
     csv_import.record_all_due()
     rescoring.advance_all_due()
     scoring.apply_all_due()
+    recycling.recycle_all_due()
+    escalation.escalate_all_due()
     schedule.fire_schedules(now)
     while schedule.advance_due(now) or sending.send_due(now):
         pass

@@ -1,6 +1,6 @@
 """Who listens to what: the only signal connections, in order."""
 
-from campaigns import confirmation, enrollment, runs, tracking
+from campaigns import colleagues, confirmation, enrollment, runs, tracking
 from campaigns.type_uses import campaign_uses
 from leads import handoff, scoring
 from leads.signals import events_arriving, events_recorded, leads_merged, leads_transitioned
@@ -17,6 +17,7 @@ def connect() -> None:
 
     leads_transitioned.connect(handoff.hand_over)
     leads_transitioned.connect(enrollment.enroll_on_transitions)
+    leads_transitioned.connect(colleagues.release_colleagues)
     leads_transitioned.connect(scoring.follow_hand_moves)
 
     leads_merged.connect(runs.merge_runs)

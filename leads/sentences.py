@@ -40,6 +40,7 @@ WHY = {
     "goal": "goal reached",
     "exit": "an exit condition was met",
     "stage": "the lead was won or lost",
+    "colleague": "somebody of the same company was won",
     "merged": "the same person is further in another run",
     "once": "was in it before",
     "active": "is in it already",

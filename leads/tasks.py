@@ -6,10 +6,20 @@ import time
 from celery import shared_task
 from django.db import connection
 
-from leads import csv_import, intake, notifications, rescoring, scoring, whatif
+from leads import csv_import, escalation, intake, notifications, recycling, rescoring, scoring, whatif
 from leads.bell import DEBOUNCE_SECONDS, ring
 
-__all__ = ["advance_rescores", "apply_due_scores", "drain_inbox", "record_imports", "ring", "run_what_ifs", "send_notifications"]
+__all__ = [
+    "advance_rescores",
+    "apply_due_scores",
+    "drain_inbox",
+    "escalate_handoffs",
+    "record_imports",
+    "recycle_leads",
+    "ring",
+    "run_what_ifs",
+    "send_notifications",
+]
 
 
 # SQLite has one writer: two drains in one process would only wait for each other.
@@ -59,6 +69,18 @@ def send_notifications() -> None:
 def record_imports() -> None:
     """Record the CSV files that staff have started to import."""
     csv_import.record_all_due()
+
+
+@shared_task(name="leads.tasks.recycle_leads")
+def recycle_leads() -> None:
+    """Bring leads back whose time has come."""
+    recycling.recycle_all_due()
+
+
+@shared_task(name="leads.tasks.escalate_handoffs")
+def escalate_handoffs() -> None:
+    """Tell the team of handed-over leads whose time has run out."""
+    escalation.escalate_all_due()
 
 
 @shared_task(name="leads.tasks.run_what_ifs")

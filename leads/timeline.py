@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
+from leads.recycling import describe
 from leads.sentences import kind_of, ordinal, tell, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
@@ -172,7 +173,7 @@ def entry_of_event(event: Event, times: int) -> Entry:
 
 def past_moves(lead: Lead, stretch: Stretch, gates: dict[str, str]) -> Iterator[Entry]:
     """Stage changes: to where, by whom or by which gate, and why."""
-    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event")
+    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event", "recycles__reason")
     for move in stretch.cut(rows, "moves", "at"):
         yield entry_of_move(move, gates)
 
@@ -183,6 +184,8 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
     if move.gate:
         text, why = f"Moved from {move.from_stage} to {move.to_stage}", [gates.get(move.gate, move.gate)]
         why += [f"after “{tell(move.event).text}”"] if move.event else []
+    elif move.recycles:
+        text, why = f"Back {describe(move.recycles, move.at)}", [f"moved from {move.from_stage} to {move.to_stage}"]
     elif move.undoes_id:
         text, why = f"{who[:1].upper() + who[1:]} took the move back to {move.to_stage}", []
     else:
@@ -234,14 +237,22 @@ def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
 # --- what is still to come ------------------------------------------------------------------------
 
 
-def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: datetime) -> list[Entry]:
-    """What is planned, the latest on top: steps of running campaigns, mails on their way, open tasks with a due date."""
+def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", last: Transition | None, now: datetime) -> list[Entry]:
+    """What is planned, the latest on top: campaign steps, mails on their way, open tasks with a due date, a second chance."""
     later = [(task.due_at, task) for task in tasks if task.due_at and task.due_at >= now]  # the overdue stand among the tasks, in red
     from_tasks = [Entry(due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for due_at, task in later]
     entries = from_tasks if show in ("", "tasks") else []
     if show in ("", "mails"):
         entries += planned_mails(lead, now=now)
+    if show in ("", "moves"):
+        entries += planned_return(lead, last)
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def planned_return(lead: Lead, last: Transition | None) -> Iterator[Entry]:
+    """The day on which a lost or rejected lead is offered again; `last` is its last move."""
+    if last and last.recycle_at and not lead.excluded:
+        yield Entry(last.recycle_at, "moves", last.pk, "calendar-sync", "Offered again", str(last.reason or ""))
 
 
 def owner_of(task: Task) -> str:

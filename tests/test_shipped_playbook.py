@@ -111,8 +111,9 @@ def test_the_pricing_page_counts_as_viewed_pricing(model):
 def test_the_gates(model):
     gates = {(tuple(gate.origins), gate.to): gate for gate in model.gates}
 
-    assert set(gates) == {(("cold",), "mql"), (("mql",), "sql"), (("sql",), "won"), (("cold", "mql"), "won")}
+    assert set(gates) == {(("cold",), "mql"), (("mql",), "sql"), (("sql",), "won"), (("cold", "mql"), "won"), (("mql",), "cold")}
     assert gates[("sql",), "won"].match == "all"
+    assert gates[("mql",), "cold"].conditions == [{"idle_for": "90d"}, {"in_stage_for": "90d"}]
     assert {"score": {"at_least": 80}} in gates[("mql",), "sql"].conditions
 
 

@@ -7,8 +7,11 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from leads.models import Company, ScoringVersion, User
+from leads import sla
+from leads.absence import is_free
+from leads.models import Company, ScoringVersion, Task, User
 from leads.templatetags.words import distance
+from leads.workspace_zone import workspace_zone
 
 register = template.Library()
 
@@ -44,6 +47,18 @@ def company_url(company: Company) -> str:
         return reverse("leads:company", args=[company.pk])
     except NoReverseMatch:
         return ""
+
+
+@register.filter
+def clock(task: Task) -> sla.Clock | None:
+    """The running clock of a handoff, in working time; nothing when nobody waits."""
+    return sla.clock_of(task, timezone.now(), zone=workspace_zone())
+
+
+@register.filter
+def free(task: Task) -> bool:
+    """Whether anybody on the team may take it."""
+    return is_free(task, timezone.now().date())
 
 
 @register.simple_tag

@@ -25,7 +25,9 @@ from leads.ledger import explain_score, older_lines
 from leads.models import Lead, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
 from leads.reads import standing_at
+from leads.recycling import let_go, return_after
 from leads.rehearsal import types_to_propose
+from leads.stays import moves_of, stays_of
 from leads.timeline import KINDS, build_timeline, look_forward
 from leads.toasts import with_toast
 
@@ -62,15 +64,28 @@ def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None 
     return context | {"stage_then": Stage.objects.get(key=standing_at(lead, moment)["stage"]) if moment else None}
 
 
-def timeline_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None) -> Context:
+def timeline_part(
+    request: HttpRequest, lead: Lead, version: ScoringVersion | None = None, moves: list[Transition] | None = None
+) -> Context:
     """What is to come and one page of what was; filter and place (`before`, or `down_to`) stand in the address."""
     show = request.GET.get("show", "")
     show, before, now = show if show in KINDS else "", request.GET.get("before", ""), timezone.now()
     down_to = request.GET.get("down_to")
     version = version or (ScoringVersion.live() if show in ("", "moves") else None)
     context: Context = {"kinds": KINDS, "show": show, "before": before, "down_to": down_to, "tasks": tasks_of(lead), "now": now}
-    context["ahead"] = [] if before else look_forward(lead, context["tasks"], show=show, now=now)
+    moves = list(moves_of([lead.pk])) if moves is None and not before else moves
+    context["ahead"] = [] if before else look_forward(lead, context["tasks"], show=show, last=moves[-1] if moves else None, now=now)
     return context | {"timeline": build_timeline(lead, version, show=show, before=before, down_to=down_to, now=now)}
+
+
+def returns_part(request: HttpRequest, lead: Lead, stages: list[Stage] | None = None, moves: list[Transition] | None = None) -> Context:
+    """What came of the lead when it was with sales before, and when it comes back by itself."""
+    moves = list(moves_of([lead.pk])) if moves is None else moves
+    stays = stays_of(moves).get(lead.pk, [])
+    past = stays[:-1] if stays and stays[-1].end is None else stays
+    stages = list(Stage.objects.all()) if stages is None else stages
+    comes_back = return_after(moves[-1] if moves else None, lead, stages)
+    return {"past_stay": past[-1] if past else None, "past_stays": len(past), "comes_back": comes_back}
 
 
 def tasks_part(request: HttpRequest, lead: Lead) -> Context:
@@ -115,6 +130,7 @@ def write_form(kind: str, data: Any, *, user: User) -> NoteForm | TalkForm | Tas
 
 PARTS: dict[str, Callable[[HttpRequest, Lead], Context]] = {
     "head": head_part,
+    "returns": returns_part,
     "score": score_part,
     "timeline": timeline_part,
     "tasks": tasks_part,
@@ -130,8 +146,9 @@ PARTS: dict[str, Callable[[HttpRequest, Lead], Context]] = {
 def render_lead(request: HttpRequest, lead: Lead, *, status: int = 200, **extra: Any) -> HttpResponse:
     """The whole page; `extra` overrides parts of it, for example a form with errors."""
     context: Context = {"lead": lead, "can_forget": may_forget(lead, signed_in(request))} | head_part(request, lead)
-    version = context["version"]
-    context |= score_part(request, lead, version) | timeline_part(request, lead, version)
+    version, moves = context["version"], list(moves_of([lead.pk]))
+    context |= returns_part(request, lead, context["stages"], moves)
+    context |= score_part(request, lead, version) | timeline_part(request, lead, version, moves)
     context |= what_if_part(lead, version) | consent_part(request, lead) | facts_part(request, lead) | write_part(request, lead)
     edited = request.GET.get("edit", "")
     if edited in FACTS:
@@ -219,6 +236,15 @@ def undo_lead_move(request: HttpRequest, uid: UUID, pk: int) -> HttpResponse:
     lead = get_lead(uid)
     move = get_object_or_404(Transition.objects.select_related("lead", "from_stage", "to_stage"), pk=pk, lead=lead)
     return moved(request, get_lead(uid), undo_all([move], by_user=signed_in(request)))
+
+
+@require_POST
+@rep_page
+def stay_away(request: HttpRequest, uid: UUID) -> HttpResponse:
+    """The lead is not to come back by itself."""
+    lead = get_lead(uid)
+    said = f"{lead} will not come back by itself." if let_go(lead) else f"{lead} was not going to come back any more."
+    return changed(request, lead, "returns", said)
 
 
 def moved(request: HttpRequest, lead: Lead, outcome: Outcome) -> HttpResponse:
