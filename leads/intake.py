@@ -234,8 +234,7 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     granted = consents.lock(fresh)
     directory = identity.Directory(fresh, now=now)
     directory.place_all()
-    merges = directory.merges()
-    identity.merge_leads(merges)
+    merges = directory.merge()
     assign_companies(fresh)
     leads = directory.leads()
     write_people(leads.values())
@@ -336,7 +335,7 @@ def event_for(arrival: Arrival, *, version: ScoringVersion | None) -> Event:
     message, lead = arrival.incoming, arrival.lead
     return Event(
         lead=lead,
-        first_lead=lead,
+        first_lead_id=arrival.first_lead_id,
         source=arrival.delivery.source,
         message_id=message.message_id,
         type=message.type,
