@@ -23,7 +23,7 @@ from django.db.models import Q
 from leads import scoring
 from leads.bulk import update_rows
 from leads.merging import TAKEN, merge_leads, take_over
-from leads.models import Identity, Lead, MergeReview
+from leads.models import Identity, Lead, Merge, MergeReview
 from leads.recording import Arrival
 
 Kind = Identity.Kind
@@ -41,6 +41,7 @@ class Person:
     lead: Lead
     keys: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in Kind})
     absorbed_by: "Person | None" = None
+    into: Lead | None = None  # who named it: `absorbed_by`, or one that is part of that
     why: str = ""
     was_known: bool = False
 
@@ -88,12 +89,11 @@ class Directory:
         self.arrivals = arrivals
         self.now = now
         self.owners: dict[Key, Person] = {}
-        self.first_leads: dict[Key, int] = {}
+        self.first_leads: dict[Key, Lead] = {}
         self.people: dict[int, Person] = {}
-        self.by_uid: dict[str, Person] = {}
-        self.uids: dict[str, int] = {}
+        self.by_uid: dict[str, tuple[Person, Lead]] = {}
         self.new: list[Person] = []
-        self.attached: list[tuple[Key, Person, Arrival]] = []
+        self.attached: list[tuple[Key, Person]] = []
         self.reviews: dict[tuple[Person, Person], str] = {}
 
     def place_all(self) -> None:
@@ -105,9 +105,6 @@ class Directory:
         Lead.objects.bulk_create([person.lead for person in self.new])
         for arrival, person in placed:
             arrival.lead = person.root.lead
-            arrival.first_lead_id = self.first_lead(arrival) or person.lead.pk
-            for key in keys_of(arrival):
-                self.first_leads.setdefault(key, arrival.first_lead_id)
         self.write_keys()
         self.write_reviews()
 
@@ -124,39 +121,33 @@ class Directory:
             if row.lead_id not in rows:
                 raise GroupChanged
             self.owners[row.kind, row.value] = self.people[row.lead_id]
-            self.first_leads[row.kind, row.value] = row.first_lead_id
+            self.first_leads[row.kind, row.value] = Lead(pk=row.first_lead_id)
         for person in self.people.values():
             if (survivor := person.lead.merged_into_id or person.lead.pk) not in rows:
                 raise GroupChanged
-            self.by_uid[str(person.lead.uid)] = self.people[survivor]
-            self.uids[str(person.lead.uid)] = person.lead.pk
-
-    def first_lead(self, arrival: Arrival) -> int | None:
-        """Whose key named the message: the lead its highest key came with, or the one its uid names; None when nobody's did."""
-        for key in keys_of(arrival):
-            if key in self.first_leads and self.owners[key].root.lead is arrival.lead:
-                return self.first_leads[key]
-        uid = arrival.incoming.lead_uid or ""
-        return self.uids[uid] if uid in self.uids and self.by_uid[uid].root.lead is arrival.lead else None
+            self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
 
     def place(self, arrival: Arrival) -> Person:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""
         keys = keys_of(arrival)
         named = {kind: value for kind, value in reversed(keys)}
-        target = self.owner_of_highest(keys, named)
-        if arrival.incoming.lead_uid:
-            itself = self.by_uid.get(arrival.incoming.lead_uid)
-            if itself and target and target is not itself.root:
-                self.join(target, itself.root, why="confirmed the same address", trusted=True)
-            target = target or (itself.root if itself else None)
-        target = target or self.add_person(arrival)
+        target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, Lead())
+        if arrival.incoming.lead_uid in self.by_uid:
+            itself, first_lead = self.by_uid[arrival.incoming.lead_uid]
+            if target is None:
+                target, arrival.first_lead = itself.root, first_lead
+            elif target is not itself.root:
+                self.join(target, itself.root, arrival, why="confirmed the same address", trusted=True)
+        if target is None:
+            target = self.add_person(arrival)
+            arrival.first_lead = target.lead
         for kind, value in keys:
             owner = self.owners.get((kind, value))
             if owner is None:
                 self.attach((kind, value), target, arrival)
             elif owner.root is not target:
                 trusted = arrival.trusted and kind != Kind.ANONYMOUS_ID
-                self.join(target, owner.root, why=f"{arrival.incoming.type} named both by {kind}", trusted=trusted)
+                self.join(target, owner.root, arrival, why=f"{arrival.incoming.type} named both by {kind}", trusted=trusted)
         self.note_unconfirmed(arrival, target.lead)
         return target
 
@@ -167,12 +158,12 @@ class Directory:
         elif not arrival.trusted and arrival.incoming.email and arrival.incoming.email != lead.email:
             lead.unconfirmed_email = lead.unconfirmed_email or arrival.incoming.email
 
-    def owner_of_highest(self, keys: list[Key], named: dict[str, str]) -> Person | None:
-        """The owner of the highest key that somebody owns and may lend."""
+    def owner_of_highest(self, keys: list[Key], named: dict[str, str]) -> tuple[Person, Lead] | None:
+        """The owner of the highest key that somebody owns and may lend, and the lead that the key came with."""
         for kind, value in keys:
             owner = self.owners.get((kind, value))
             if owner and (kind != Kind.ANONYMOUS_ID or owner.root.could_be(named)):
-                return owner.root
+                return owner.root, self.first_leads[kind, value]
         return None
 
     def add_person(self, arrival: Arrival) -> Person:
@@ -185,16 +176,16 @@ class Directory:
 
     def attach(self, key: Key, person: Person, arrival: Arrival) -> None:
         """Give a key nobody owns to a person."""
-        self.owners[key] = person
-        self.attached.append((key, person, arrival))
+        self.owners[key], self.first_leads[key] = person, arrival.first_lead
+        self.attached.append((key, person))
         person.keys[key[0]].add(key[1])
 
-    def join(self, target: Person, other: Person, *, why: str, trusted: bool) -> None:
+    def join(self, target: Person, other: Person, arrival: Arrival, *, why: str, trusted: bool) -> None:
         """Merge another person in, or queue the pair for review."""
         if frozenset((target.lead.pk, other.lead.pk)) in self.kept_apart:
             return
         if not other.known or (trusted and target.known and target.completes(other)):
-            other.absorbed_by, other.why = target, why
+            other.absorbed_by, other.into, other.why = target, arrival.first_lead, why
             for kind, values in other.keys.items():
                 target.keys[kind] |= values
             take_over(target.lead, other.lead)
@@ -209,14 +200,8 @@ class Directory:
     def write_keys(self) -> None:
         """Store the new keys; a key another worker stored first makes the group start over."""
         rows = [
-            Identity(
-                kind=kind,
-                value=value,
-                lead=person.root.lead,
-                first_lead_id=arrival.first_lead_id,
-                created_at=self.now,
-            )
-            for (kind, value), person, arrival in self.attached
+            Identity(kind=key[0], value=key[1], lead=person.root.lead, first_lead_id=self.first_leads[key].pk, created_at=self.now)
+            for key, person in self.attached
         ]
         Identity.objects.bulk_create(rows, ignore_conflicts=True)
         expected = {(row.kind, row.value): row.lead_id for row in rows}
@@ -239,7 +224,8 @@ class Directory:
         """Merge those who turned out to be one; returns absorbed lead id → survivor's id."""
         absorbed = [person for person in (*self.people.values(), *self.new) if person.absorbed_by]
         merges = {person.lead.pk: person.root.lead.pk for person in absorbed}
-        merge_leads(merges, why={person.lead.pk: person.why for person in absorbed}, now=self.now)
+        traces = [Merge(absorbed=person.lead, survivor_id=person.into.pk, why=person.why[:200]) for person in absorbed if person.into]
+        merge_leads(merges, traces, now=self.now)
         survivors = {person.root.lead.pk: person.root.lead for person in absorbed}
         update_rows(Lead, [[pk, *(getattr(lead, name) for name in TAKEN)] for pk, lead in survivors.items()], columns=TAKEN)
         return merges

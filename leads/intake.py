@@ -335,7 +335,7 @@ def event_for(arrival: Arrival, *, version: ScoringVersion | None) -> Event:
     message, lead = arrival.incoming, arrival.lead
     return Event(
         lead=lead,
-        first_lead_id=arrival.first_lead_id,
+        first_lead_id=arrival.first_lead.pk,
         source=arrival.delivery.source,
         message_id=message.message_id,
         type=message.type,

@@ -18,7 +18,7 @@ reverse, whatever came in between, in any order:
 Locks: leads in the order of ids, then runs, then messages. Nothing here writes a ContactPoint, so none is locked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -61,7 +61,8 @@ def merge_by_hand(survivor: Lead, absorbed: Lead, *, by_user: User) -> Merge:
         kept, gone = locked[survivor.pk], locked[absorbed.pk]
         take_over(kept, gone)
         update_rows(Lead, [[kept.pk, *(getattr(kept, name) for name in TAKEN)]], columns=TAKEN)
-        (merge,) = merge_leads({gone.pk: kept.pk}, why={gone.pk: "a colleague said so"}, by_user=by_user, now=now)
+        merge = Merge(absorbed=gone, survivor=kept, why="a colleague said so", by_user=by_user)
+        merge_leads({gone.pk: kept.pk}, [merge], by_user=by_user, now=now)
         scoring.refold({kept.pk}, now=now)
         tell_former_owner(merge, kept, gone, now=now)
     return merge
@@ -81,14 +82,15 @@ def refuse_unless_two_people(locked: dict[int, Lead], survivor: Lead, absorbed: 
             raise CannotMerge(f"{lead} is a visitor nobody knows yet; the two become one by themselves when they log in.")
 
 
-def merge_leads(merges: dict[int, int], *, why: Mapping[int, str], by_user: User | None = None, now: datetime) -> list[Merge]:
-    """Hand everything of the absorbed leads to their survivors, and write down that it was done; all are locked by the caller.
+def merge_leads(merges: dict[int, int], traces: Sequence[Merge], *, by_user: User | None = None, now: datetime) -> None:
+    """Hand everything of the absorbed leads to their survivors (absorbed id → survivor's id), and store the traces.
 
-    `merges` and `why` are by the absorbed lead's id. The caller has written what the survivors took over
-    (`take_over`), and refolds them. The number of statements does not depend on how many there are.
+    A trace names the lead that the message spoke of: the survivor, or one that is part of it by now. The caller holds
+    the locks, has written what the survivors took over (`take_over`), and refolds them. The number of statements does
+    not depend on how many there are.
     """
     if not merges:
-        return []
+        return
     update_rows(Lead, sorted(merges.items()), columns=["merged_into"])
     Lead.objects.filter(merged_into__in=merges).update(merged_into=survivor_of("merged_into_id"))
     for rows in (Identity.objects.all(), Event.objects.all(), ScoreEntry.objects.filter(event__isnull=False)):
@@ -96,14 +98,11 @@ def merge_leads(merges: dict[int, int], *, why: Mapping[int, str], by_user: User
     FoldState.objects.filter(lead__in=merges).delete()  # or what is still to expire would be taken back a second time
     Checkpoint.objects.filter(lead__in={*merges, *merges.values()}).delete()
     merged_tasks.hand_on(merges)
-    traces = [
-        Merge(absorbed_id=absorbed, survivor_id=survivor, why=why.get(absorbed, "")[:200], by_user=by_user, at=now)
-        for absorbed, survivor in sorted(merges.items())
-    ]
+    for trace in traces:
+        trace.at = now
     Merge.objects.bulk_create(traces)
     decide(merges.values(), by_user=by_user, now=now)
     leads_merged.send(sender=None, merges=merges)
-    return traces
 
 
 def survivor_of(column: str) -> Subquery:
@@ -162,9 +161,11 @@ def unmerge(merge: Merge, *, by_user: User, remember: bool = True) -> Lead:
         Merge.objects.filter(pk=merge.pk).update(undone_at=now, undone_by=by_user)
         decide_again(survivor, lead, by_user=by_user, kept=remember, now=now)
         leads_parted.send(sender=None, parted=parted, survivors={survivor.pk})
-        give_back(survivor, lead)
+        give_back(survivor, formerly_in(survivor))
+        give_back(lead, formerly_in(lead))
         scoring.refold({survivor.pk, lead.pk}, now=now, historical=True)
-        forget_facts(survivor, lead)
+        forget_facts(survivor, formerly_in(survivor))
+        forget_facts(lead, formerly_in(lead))
     lead.refresh_from_db()
     return lead
 
@@ -195,22 +196,30 @@ def leads_to(end: int, start: int, into: dict[int, int]) -> bool:
     return start == end
 
 
-def give_back(survivor: Lead, lead: Lead) -> None:
-    """Take from the survivor what nothing of its own says: company, value, unconfirmed address, first and last sight."""
-    own = Event.objects.filter(lead=survivor)
-    if survivor.company_id and survivor.company_id == lead.company_id and not names_company(survivor):
-        survivor.company = None
-    if survivor.value is not None and survivor.value == lead.value and not own.filter(properties__fact="the value").exists():
-        survivor.value, survivor.currency = None, ""
-    if survivor.unconfirmed_email == lead.unconfirmed_email:
-        survivor.unconfirmed_email = ""
-    if survivor.first_seen_at == lead.first_seen_at:
-        first = own.order_by("at").values_list("at", flat=True).first()
-        survivor.first_seen_at = first or survivor.created_at
-    for each in (survivor, lead):
-        last = Event.objects.filter(lead=each).exclude(type__in=STAFF_TYPES).order_by("-at", "-pk").first()
-        each.last_event_at, each.last_event_type = (last.at, last.type) if last else (None, "")
-    update_rows(Lead, [[each.pk, *(getattr(each, name) for name in TAKEN)] for each in (survivor, lead)], columns=TAKEN)
+def formerly_in(lead: Lead) -> list[Lead]:
+    """Those that were part of the lead once, by whatever ways, and are not any more."""
+    found, last = {lead.pk}, set[int]()
+    while found != last:
+        last = found
+        found = found | set(Merge.objects.filter(survivor__in=found).values_list("absorbed", flat=True))
+    return list(Lead.objects.filter(pk__in=found).exclude(pk__in=Lead.objects.part_of(lead).values("pk")))
+
+
+def give_back(lead: Lead, others: Sequence[Lead]) -> None:
+    """Take from a lead what others, who are part of it no more, had brought: where nothing of its own says so too."""
+    own = Event.objects.filter(lead=lead)
+    if lead.company_id in {other.company_id for other in others} and not names_company(lead):
+        lead.company = None
+    values = {other.value for other in others} - {None}
+    if lead.value in values and not own.filter(type="LEAD_EDITED", properties__fact="the value").exists():
+        lead.value, lead.currency = None, ""
+    if lead.unconfirmed_email in {other.unconfirmed_email for other in others}:
+        lead.unconfirmed_email = ""
+    if lead.first_seen_at in {other.first_seen_at for other in others}:
+        lead.first_seen_at = own.order_by("at").values_list("at", flat=True).first() or lead.created_at
+    last = own.exclude(type__in=STAFF_TYPES).order_by("-at", "-pk").first()
+    lead.last_event_at, lead.last_event_type = (last.at, last.type) if last else (None, "")
+    update_rows(Lead, [[lead.pk, *(getattr(lead, name) for name in TAKEN)]], columns=TAKEN)
 
 
 def names_company(lead: Lead) -> bool:
@@ -221,20 +230,20 @@ def names_company(lead: Lead) -> bool:
     return Event.objects.filter(lead=lead, traits__has_key="company").exists()
 
 
-def forget_facts(survivor: Lead, lead: Lead) -> None:
-    """Blank the survivor's name, title and so on where they are the other's, and nothing of its own says them.
+def forget_facts(lead: Lead, others: Sequence[Lead]) -> None:
+    """Blank name, title and so on where they are the others', and nothing of its own says them.
 
     A fold never blanks them: what it knows nothing about, it leaves.
     """
-    rows = Lead.objects.select_related("fold_state", "company").in_bulk([survivor.pk, lead.pk])
-    kept, back = rows[survivor.pk], rows[lead.pk]
-    known = FoldState.objects.get(lead=kept).state.get("traits", {})
-    taken = [name for name in scoring.TRAIT_COLUMNS if getattr(kept, name) == getattr(back, name) != "" and not known.get(name)]
+    row = Lead.objects.select_related("fold_state", "company").get(pk=lead.pk)
+    said = row.fold_state.state.get("traits", {})
+    theirs = {name: {getattr(other, name) for other in others} - {""} for name in scoring.TRAIT_COLUMNS}
+    taken = [name for name, values in theirs.items() if getattr(row, name) in values and not said.get(name)]
     if taken:
         for name in taken:
-            setattr(kept, name, "")
-        kept.save(update_fields=taken)
-        search.index_leads([kept])
+            setattr(row, name, "")
+        row.save(update_fields=taken)
+        search.index_leads([row])
 
 
 # --- the pairs that wait for a decision -----------------------------------------------------------------

@@ -16,7 +16,7 @@ class Arrival:
     verdict: str = Event.Verdict.HUMAN
     lead: Lead = field(init=False)
     #: Whose key named it: the lead itself, or one that was merged into it.
-    first_lead_id: int = field(init=False)
+    first_lead: Lead = field(init=False)
     event: Event | None = None
 
     @property
