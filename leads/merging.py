@@ -28,6 +28,7 @@ from django.utils import timezone
 from leads import merged_tasks, scoring, search
 from leads.bulk import update_rows
 from leads.companies import business_domain
+from leads.gates import UNDO_FOR
 from leads.models import Checkpoint, Event, FoldState, Identity, Lead, Merge, MergeReview, Notification, ScoreEntry, User
 from leads.notifications import notification, tell
 from leads.signals import leads_merged, leads_parted
@@ -249,19 +250,24 @@ def forget_facts(lead: Lead, others: Sequence[Lead]) -> None:
 # --- the pairs that wait for a decision -----------------------------------------------------------------
 
 
-def keep_apart(review: MergeReview, *, by_user: User) -> None:
-    """Remember that the two are two people: nobody is asked about them again, and no message merges them."""
+def keep_apart(one: Lead, other: Lead, *, by_user: User) -> MergeReview:
+    """Remember that these are two people: nobody is asked about them again, and no message merges them."""
     now = timezone.now()
-    pair = MergeReview.objects.with_people().get(pk=review.pk)
-    same = MergeReview.objects.with_people().about([pair.one]).filter(Q(one=pair.one, other=pair.other) | Q(one=pair.other, other=pair.one))
-    pks = list(same.open().values_list("pk", flat=True))
-    MergeReview.objects.filter(pk__in=pks).update(state=MergeReview.State.KEPT, decided_at=now, decided_by=by_user)
+    word = {"state": MergeReview.State.KEPT, "decided_at": now, "decided_by": by_user}
+    pair = [one.pk, other.pk]
+    asked = MergeReview.objects.with_people().about(pair).open().filter(one__in=pair, other__in=pair)
+    MergeReview.objects.filter(pk__in=list(asked.values_list("pk", flat=True))).update(**word)
+    low, high = sorted(pair)
+    return MergeReview.objects.update_or_create(
+        low_id=low, high_id=high, defaults=word, create_defaults={"why": "taken apart", "created_at": now, **word}
+    )[0]
 
 
-def ask_again(review: MergeReview) -> None:
-    """Take back that the two are two people."""
-    kept = MergeReview.objects.filter(pk=review.pk, state=MergeReview.State.KEPT)
-    kept.update(state=MergeReview.State.OPEN, decided_at=None, decided_by=None)
+def ask_again(review: MergeReview, *, by_user: User) -> bool:
+    """Take one's own word back that these are two people; False when it is no longer theirs to take back."""
+    now = timezone.now()
+    own = MergeReview.objects.filter(state=MergeReview.State.KEPT, decided_by=by_user, decided_at__gte=now - UNDO_FOR)
+    return bool(own.filter(decided_at=review.decided_at).update(state=MergeReview.State.OPEN, decided_at=None, decided_by=None))
 
 
 def decide(leads: Iterable[int], *, by_user: User | None, now: datetime) -> None:
@@ -277,9 +283,5 @@ def decide_again(survivor: Lead, lead: Lead, *, by_user: User, kept: bool, now: 
     if not kept:
         again.update(state=MergeReview.State.OPEN, decided_at=None, decided_by=None)
         return
-    word = {"state": MergeReview.State.KEPT, "decided_at": now, "decided_by": by_user}
-    again.update(**word)
-    low, high = sorted((survivor.pk, lead.pk))
-    MergeReview.objects.update_or_create(
-        low_id=low, high_id=high, defaults=word, create_defaults={"why": "taken apart", "created_at": now, **word}
-    )
+    again.update(state=MergeReview.State.KEPT, decided_at=now, decided_by=by_user)
+    keep_apart(survivor, lead, by_user=by_user)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from leads.models import Activity, Event, Lead, Merge, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
-from leads.sentences import kind_of, ordinal, tell, why_words
+from leads.sentences import kind_of, ordinal, tell, why_one, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
 
@@ -196,7 +196,7 @@ def past_merges(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     for merge in stretch.cut(rows.select_related("absorbed", "survivor", "by_user", "undone_by"), "merges", "at"):
         text = f"The same person as {merge.survivor if merge.absorbed_id == lead.pk else merge.absorbed}"
         apart = (f"taken apart by {merge.undone_by or 'a colleague'}",) if merge.undone_at else ()
-        yield Entry(merge.at, "merges", merge.pk, "merge", text, f"said {merge.by_user}" if merge.by_user else merge.why, apart)
+        yield Entry(merge.at, "merges", merge.pk, "merge", text, f"said {merge.by_user}" if merge.by_user else why_one(merge.why), apart)
 
 
 def past_mails(lead: Lead, stretch: Stretch) -> Iterator[Entry]:

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.views import (
+    board,
+    companies,
+    imports,
+    lead,
+    lead_actions,
+    lead_list,
+    merging,
+    new_lead,
+    notifications,
+    profile,
+    scoring,
+    sources,
+    today,
+)
 
 app_name = "leads"
 urlpatterns = [
@@ -34,6 +48,12 @@ urlpatterns = [
     path("leads/<uuid:uid>/write/<slug:kind>/", lead_actions.write, name="write"),
     path("leads/<uuid:uid>/tasks/<int:pk>/done/", lead_actions.task_done, name="lead-task-done"),
     path("leads/<uuid:uid>/consent/", lead_actions.consent, name="consent"),
+    path("leads/<uuid:uid>/merge/", merging.find_other, name="merge"),
+    path("leads/<uuid:uid>/merge/<uuid:other>/", merging.compare_two, name="compare"),
+    path("leads/merges/<int:pk>/undo/", merging.undo_merge, name="undo-merge"),
+    path("leads/merges/<int:pk>/apart/", merging.take_apart, name="take-apart"),
+    path("leads/reviews/", merging.reviews, name="reviews"),
+    path("leads/reviews/<int:pk>/ask-again/", merging.ask_again, name="ask-again"),
     path("leads/new/", new_lead.new_lead, name="new"),
     path("companies/options/", lead_actions.company_options, name="company_options"),
     path("today/", today.today, name="today"),

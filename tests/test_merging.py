@@ -704,7 +704,8 @@ def live_through(drawn, *, merging_too):
     rep, (source, _) = make_rep(), make_source()
     publishing.replace_draft(msgspec.convert(model(0), ModelDoc))
     publishing.publish()
-    post(source, *[message for who in range(4) for message in did(f"u{who}", "D", timestamp=(START - timedelta(days=9)).isoformat())])
+    with time_machine.travel(START - timedelta(days=9), tick=False):
+        post(source, *[message for who in range(4) for message in did(f"u{who}", "D")])
     for number, step in enumerate(drawn):
         with time_machine.travel(START + timedelta(hours=7 * number), tick=False):
             if step[0] in ("post", "visit", "login"):

@@ -7,6 +7,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from leads.models import Company
+from leads.sentences import why_one
 
 register = template.Library()
 
@@ -20,6 +21,9 @@ def day_words(day: date) -> str:
     if day == today - timedelta(days=1):
         return "Yesterday"
     return f"{day:%A} {day.day} {day:%B}" + ("" if day.year == today.year else f" {day.year}")
+
+
+register.filter("why_one", why_one)
 
 
 @register.simple_tag

@@ -22,8 +22,9 @@ from leads.forms import MoveForm
 from leads.forms_lead import FACTS, ConsentForm, FactForm, NoteForm, TalkForm, TaskForm
 from leads.hand_moves import Outcome, move_all, undo_all
 from leads.ledger import explain_score, older_lines
-from leads.models import Lead, ScoringVersion, Stage, Transition, User
+from leads.models import Lead, Merge, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
+from leads.pairs import perhaps_same
 from leads.timeline import KINDS, build_timeline, look_forward
 from leads.toasts import with_toast
 
@@ -45,7 +46,7 @@ def head_part(request: HttpRequest, lead: Lead) -> Context:
     """Name, score, stages, and what is missing for the next one."""
     stages, version = list(Stage.objects.all()), ScoringVersion.live()
     outlook = look_ahead(lead, version, stages, now=timezone.now())
-    return {"stages": stages, "outlook": outlook, "version": version}
+    return {"stages": stages, "outlook": outlook, "version": version, "doubles": perhaps_same(lead)}
 
 
 def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None) -> Context:
@@ -78,7 +79,8 @@ def consent_part(request: HttpRequest, lead: Lead) -> Context:
 
 def facts_part(request: HttpRequest, lead: Lead) -> Context:
     """Facts, each with the form when it is asked for, and the keys they are known by."""
-    return {"facts": FACTS, "identities": lead.identities.order_by("kind", "pk")[:50]}
+    merges = Merge.objects.within(lead).standing().select_related("absorbed", "survivor", "by_user")[:50]
+    return {"facts": FACTS, "identities": lead.identities.order_by("kind", "pk")[:50], "merges": merges}
 
 
 def write_part(request: HttpRequest, lead: Lead) -> Context:

@@ -18,7 +18,7 @@ from leads import todos
 from leads.access import rep_page, signed_in
 from leads.agenda import build_agenda
 from leads.gates import StageChanged
-from leads.models import Lead, Reason, Stage, Task, User
+from leads.models import Lead, MergeReview, Reason, Stage, Task, User
 from leads.toasts import with_toast
 
 # How many people an empty day proposes to look at.
@@ -58,6 +58,7 @@ def render_today(request: HttpRequest, *, status: int = 200) -> HttpResponse:
     context = {
         "agenda": agenda,
         "now": now,
+        "in_doubt": MergeReview.objects.open().count(),
         "reject_reasons": Reason.objects.filter(asked_for=Reason.For.REJECT).select_related("recycle_to").order_by("pk"),
         "warming_up": warming_up(user) if agenda.is_empty else [],
     }
