@@ -190,7 +190,7 @@ def merges_leave_a_trace() -> Iterator[Row]:
     for pk, uid, into in (
         standing.annotate(end=end)
         .exclude(absorbed__merged_into=F("end"), absorbed__merged_into__isnull=False)
-        .values_list("pk", "absorbed__uid", "end__uid")
+        .values_list("pk", "absorbed__uid", "end")
     ):
         yield {"merge": pk, "lead": uid, "what": "not merged into", "end": into}
     for pk, uid in Merge.objects.filter(undone_at__lt=F("at")).values_list("pk", "absorbed__uid"):
