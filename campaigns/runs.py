@@ -162,7 +162,8 @@ def part_runs(*, parted: dict[int, int], survivors: set[int], **kwargs: Any) -> 
     for rows in (Enrollment.objects.all(), Message.objects.all()):
         rows.filter(lead__in=survivors, first_lead__in=parted).update(lead_id=back)
     from_slots = Enrollment.objects.filter(lead__in=parted.values(), first_lead=F("lead"), cause__startswith="slot:")
-    from_slots.update(cause=Replace("cause", Concat(Value(OF_LEAD), Cast("lead_id", CharField())), Value("")))
+    own: Any = Concat(Value(OF_LEAD), Cast("lead_id", CharField()))
+    from_slots.update(cause=Replace("cause", own, Value("")))
 
 
 def overtaken(merges: dict[int, int]) -> list[int]:

@@ -209,9 +209,10 @@ def rows_remember_whose_they_are() -> Iterator[Row]:
 @invariant("A question whether two are one person is open exactly while nobody has answered it, and they are two.")
 def questions_are_about_two_people() -> Iterable[Row]:
     """A lead that was merged since stands for its survivor."""
-    asked = MergeReview.objects.with_people()
-    same, is_open, merged = Q(one=F("other")), Q(state=MergeReview.State.OPEN), Q(state=MergeReview.State.MERGED)
-    wrong = asked.filter(same & ~merged | ~same & merged | is_open & Q(decided_at__isnull=False) | ~is_open & Q(decided_at=None))
+    asked = MergeReview.objects.all()
+    is_open, merged = Q(state=MergeReview.State.OPEN), Q(state=MergeReview.State.MERGED)
+    wrong = asked.of_one().exclude(merged) | asked.of_two().filter(merged)
+    wrong |= asked.filter(is_open & Q(decided_at__isnull=False) | ~is_open & Q(decided_at=None))
     return wrong.values("pk", "low__uid", "high__uid", "state", "decided_at")
 
 
@@ -319,9 +320,14 @@ def suppressed_addresses_get_no_mail() -> Iterable[Row]:
 
 @invariant("What is due is taken by somebody: news for colleagues, steps of runs, and mails.")
 def due_work_is_taken() -> Iterator[Row]:
-    """Long due while nobody holds it: is a worker running? A paused campaign's work is not due."""
+    """Long there and long due while nobody holds it: is a worker running? A paused campaign's work is not due."""
     before = timezone.now() - OVERDUE
-    for rows in (Notification.objects.due(before), Enrollment.objects.due(before), Message.objects.due(before)):
+    waiting = (
+        Notification.objects.due(before).filter(created_at__lte=before),
+        Enrollment.objects.due(before).filter(started_at__lte=before),
+        Message.objects.due(before).filter(created_at__lte=before),
+    )
+    for rows in waiting:
         for row in rows.unclaimed():
             yield {"model": row._meta.label, "pk": row.pk, "due_at": row.due_at}
 

@@ -101,7 +101,7 @@ def close_finished(transitions: Iterable[Transition], *, now: datetime) -> None:
     if moved:
         finished = Lead.objects.filter(pk__in=moved).exclude(stage__kind=Stage.Kind.OPEN)
         open_tasks = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, lead__in=finished)
-        with_sales = Lead.objects.current().filter(joined_tasks=OuterRef("pk"), stage=STAGE)
+        with_sales = Lead.objects.current().filter(joined_tasks=OuterRef("pk"), stage__key=STAGE)
         open_tasks.filter(~Exists(with_sales)).update(done_at=now)
 
 

@@ -37,7 +37,7 @@ def without_handoff(merges: dict[int, int]) -> set[int]:
     survivors = set(merges.values())
     busy = set(open_handoffs.filter(lead__in=survivors).values_list("lead_id", flat=True))
     busy |= set(Colleague.objects.filter(task__in=open_handoffs, lead__in=survivors).values_list("lead_id", flat=True))
-    return set(Lead.objects.filter(pk__in=survivors - busy, stage=STAGE).values_list("pk", flat=True))
+    return set(Lead.objects.filter(pk__in=survivors - busy, stage__key=STAGE).values_list("pk", flat=True))
 
 
 def hand_back(parts: Set[int], *, survivor: Lead, lead: Lead) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from leads import merged_tasks, scoring, search
@@ -120,7 +120,7 @@ def take_over(survivor: Lead, absorbed: Lead) -> None:
     survivor.first_seen_at = min(survivor.first_seen_at, absorbed.first_seen_at)
     owners = [pk for pk in (survivor.owner_id, absorbed.owner_id) if pk]
     former = [pk for pk in (survivor.former_owner_id, *owners[1:], absorbed.former_owner_id) if pk]
-    survivor.owner_id, survivor.former_owner_id = (owners or [None])[0], (former or [None])[0]
+    survivor.owner_id, survivor.former_owner_id = next(iter(owners), None), next(iter(former), None)
     talks = [at for at in (survivor.conversation_until, absorbed.conversation_until) if at]
     survivor.conversation_until = max(talks, default=None)
     if absorbed.last_event_at and (survivor.last_event_at is None or absorbed.last_event_at > survivor.last_event_at):
@@ -135,7 +135,9 @@ def tell_former_owner(merge: Merge, survivor: Lead, absorbed: Lead, *, now: date
     title = f"{absorbed} is the same person as {survivor}"
     whose = f"{survivor.owner} goes on with them." if survivor.owner else "Nobody has them now."
     body = f"{merge.by_user} merged the two. {whose}"
-    tell([notification(Notification.Channel.IN_APP, about=f"merge:{merge.pk}", title=title, body=body, lead=survivor, user=former, now=now)])
+    tell(
+        [notification(Notification.Channel.IN_APP, about=f"merge:{merge.pk}", title=title, body=body, lead=survivor, user=former, now=now)]
+    )
 
 
 # --- taking apart -------------------------------------------------------------------------------------
@@ -254,10 +256,9 @@ def keep_apart(one: Lead, other: Lead, *, by_user: User) -> MergeReview:
     """Remember that these are two people: nobody is asked about them again, and no message merges them."""
     now = timezone.now()
     word = {"state": MergeReview.State.KEPT, "decided_at": now, "decided_by": by_user}
-    pair = [one.pk, other.pk]
-    asked = MergeReview.objects.with_people().about(pair).open().filter(one__in=pair, other__in=pair)
+    asked = MergeReview.objects.open().between(one, other)
     MergeReview.objects.filter(pk__in=list(asked.values_list("pk", flat=True))).update(**word)
-    low, high = sorted(pair)
+    low, high = sorted((one.pk, other.pk))
     return MergeReview.objects.update_or_create(
         low_id=low, high_id=high, defaults=word, create_defaults={"why": "taken apart", "created_at": now, **word}
     )[0]
@@ -272,13 +273,13 @@ def ask_again(review: MergeReview, *, by_user: User) -> bool:
 
 def decide(leads: Iterable[int], *, by_user: User | None, now: datetime) -> None:
     """Close the questions about these leads that answered themselves: both are one now."""
-    answered = MergeReview.objects.with_people().about(leads).filter(one=F("other")).exclude(state=MergeReview.State.MERGED)
+    answered = MergeReview.objects.about(leads).of_one().exclude(state=MergeReview.State.MERGED)
     MergeReview.objects.filter(pk__in=answered.values("pk")).update(state=MergeReview.State.MERGED, decided_at=now, decided_by=by_user)
 
 
 def decide_again(survivor: Lead, lead: Lead, *, by_user: User, kept: bool, now: datetime) -> None:
     """The two are two again: remembered (`kept`), or what was asked about them is open again."""
-    parted = MergeReview.objects.with_people().about([survivor.pk, lead.pk]).filter(state=MergeReview.State.MERGED).exclude(one=F("other"))
+    parted = MergeReview.objects.filter(state=MergeReview.State.MERGED).about([survivor.pk, lead.pk]).of_two()
     again = MergeReview.objects.filter(pk__in=list(parted.values_list("pk", flat=True)))
     if not kept:
         again.update(state=MergeReview.State.OPEN, decided_at=None, decided_by=None)

@@ -57,9 +57,9 @@ class Pair:
 def open_pairs() -> tuple[list[Pair], int]:
     """The pairs that wait for a decision, the oldest question first, each once; and how many more there are."""
     asked: dict[frozenset[int], MergeReview] = {}
-    for review in MergeReview.objects.with_people().open().order_by("pk"):
-        asked.setdefault(frozenset((review.one, review.other)), review)
-    shown = {pair: review for pair, review in list(asked.items())[:SHOWN] if len(pair) == 2}
+    for review in MergeReview.objects.open().of_two().select_related("low", "high").order_by("pk"):
+        asked.setdefault(review.pair, review)
+    shown = dict(list(asked.items())[:SHOWN])
     people = load({pk for pair in shown for pk in pair})
     pairs = [pair_of(people[one], people[other], review) for (one, other), review in shown.items()]
     fill(pairs)
@@ -74,9 +74,8 @@ def pair_of(one: Lead, other: Lead, review: MergeReview | None) -> Pair:
 
 def compare(one: Lead, other: Lead) -> Pair:
     """Two leads side by side, with the question that is open about them, if one is."""
-    pks = [one.pk, other.pk]
-    review = MergeReview.objects.with_people().open().about(pks).filter(one__in=pks, other__in=pks).order_by("pk").first()
-    people = load(pks)
+    review = MergeReview.objects.open().between(one, other).order_by("pk").first()
+    people = load([one.pk, other.pk])
     pair = pair_of(people[one.pk], people[other.pk], review)
     fill([pair])
     return pair
@@ -89,8 +88,8 @@ def load(pks: Iterable[int]) -> dict[int, Lead]:
 
 def perhaps_same(lead: Lead) -> list[Lead]:
     """Those who may be the same person as the lead, as far as nobody has decided."""
-    asked = MergeReview.objects.with_people().open().about([lead.pk]).order_by("pk")
-    others = {other if one == lead.pk else one for one, other in asked.values_list("one", "other")} - {lead.pk}
+    asked = MergeReview.objects.open().of_two().about([lead.pk]).select_related("low", "high")
+    others = {pk for review in asked for pk in review.pair} - {lead.pk}
     return list(Lead.objects.filter(pk__in=others).order_by("pk")[:SHOWN]) if others else []
 
 

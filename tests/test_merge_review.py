@@ -65,7 +65,12 @@ def test_reps_and_marketers_decide_and_nobody_else(client):
     bea, bob, review = make_pair()
     merge = Merge.objects.create(absorbed=make_lead(merged_into=bea), survivor=bea)
     pages = ["/leads/reviews/", f"/leads/{bea.uid}/merge/", address(bea, bob)]
-    posts = [address(bea, bob), f"/leads/merges/{merge.pk}/undo/", f"/leads/merges/{merge.pk}/apart/", f"/leads/reviews/{review.pk}/ask-again/"]
+    posts = [
+        address(bea, bob),
+        f"/leads/merges/{merge.pk}/undo/",
+        f"/leads/merges/{merge.pk}/apart/",
+        f"/leads/reviews/{review.pk}/ask-again/",
+    ]
     for page in pages:
         assert client.get(page).status_code == 302
     for page in posts:

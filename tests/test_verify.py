@@ -359,16 +359,17 @@ def kill_five_importers():
 
 
 def let_news_lie():
-    Notification.objects.create(channel="chat", dedupe_key="x", title="x", due_at=timezone.now() - timedelta(hours=1))
+    hour_ago = timezone.now() - timedelta(hours=1)
+    Notification.objects.create(channel="chat", dedupe_key="x", title="x", due_at=hour_ago, created_at=hour_ago)
 
 
 def let_a_run_lie():
     make_message(state="sent", sent_at=timezone.now(), sending_at=timezone.now())
-    Enrollment.objects.update(due_at=timezone.now() - timedelta(hours=1))
+    Enrollment.objects.update(due_at=timezone.now() - timedelta(hours=1), started_at=timezone.now() - timedelta(hours=1))
 
 
 def let_a_mail_lie():
-    make_message(due_at=timezone.now() - timedelta(hours=1))
+    make_message(due_at=timezone.now() - timedelta(hours=1), created_at=timezone.now() - timedelta(hours=1))
 
 
 def kill_five_workers():

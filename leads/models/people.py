@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Lower
+from django.db.models.lookups import Exact, In
 from django.urls import reverse
 from django.utils.timezone import now
 
@@ -176,27 +177,39 @@ class Identity(models.Model):
         return f"{self.kind}:{self.value}"
 
 
+# Who the two leads of a pair are today: one that was merged since stands for its survivor.
+ONE, OTHER = (Coalesce(f"{name}__merged_into", name) for name in ("low", "high"))
+
+
 class MergeReviewQuerySet(models.QuerySet["MergeReview"]):
     """Words for pairs of leads. A lead that was merged since stands for its survivor."""
-
-    def with_people(self) -> Self:
-        """Annotated with `one` and `other`: the ids of those who stand for the two today."""
-        return self.annotate(one=Coalesce("low__merged_into", "low"), other=Coalesce("high__merged_into", "high"))
 
     def open(self) -> Self:
         """Nobody has decided yet."""
         return self.filter(state=MergeReview.State.OPEN)
 
+    def of_one(self) -> Self:
+        """Both are one person by now."""
+        return self.filter(Exact(ONE, OTHER))
+
+    def of_two(self) -> Self:
+        """They are two."""
+        return self.exclude(Exact(ONE, OTHER))
+
     def about(self, leads: Iterable[int]) -> Self:
         """Pairs that name one of these leads, or one that was merged into it."""
         pks = list(leads)
-        named = Q(low__in=pks) | Q(high__in=pks) | Q(low__merged_into__in=pks) | Q(high__merged_into__in=pks)
-        return self.filter(named)
+        return self.filter(Q(low__in=pks) | Q(high__in=pks) | Q(low__merged_into__in=pks) | Q(high__merged_into__in=pks))
+
+    def between(self, one: Lead, other: Lead) -> Self:
+        """Pairs that are these two today."""
+        pks = [one.pk, other.pk]
+        return self.filter(In(ONE, pks), In(OTHER, pks)).of_two()
 
     def kept_apart(self, leads: Iterable[int]) -> set[frozenset[int]]:
         """Pairs of ids: who of these leads are two people, as colleagues said."""
-        rows = self.with_people().filter(state=MergeReview.State.KEPT).about(leads)
-        return {frozenset(pair) for pair in rows.values_list("one", "other")}
+        kept = self.filter(state=MergeReview.State.KEPT).about(leads).select_related("low", "high")
+        return {review.pair for review in kept}
 
 
 class MergeReview(models.Model):
@@ -225,6 +238,11 @@ class MergeReview(models.Model):
 
     def __str__(self) -> str:
         return f"{self.low} / {self.high}"
+
+    @property
+    def pair(self) -> frozenset[int]:
+        """Ids of who the two are today."""
+        return frozenset(lead.merged_into_id or lead.pk for lead in (self.low, self.high))
 
 
 class MergeQuerySet(models.QuerySet["Merge"]):

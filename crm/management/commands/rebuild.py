@@ -30,7 +30,6 @@ class Command(BaseCommand):
             f"Rebuilt {folded} {'lead' if folded == 1 else 'leads'}: {appended} ledger {'line' if appended == 1 else 'lines'} appended."
         )
 
-
     def lead_of(self, uid: str) -> int:
         """The id of the lead with this uid, or of the one it was merged into, and say so. Raises CommandError."""
         try:
