@@ -9,12 +9,14 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from leads.consents import words_of_all
-from leads.models import Identity, Lead, MergeReview, Task
+from leads.models import Identity, Lead, MergeReview, Stage, Task
 from leads.sentences import why_one
 from leads.templatetags.words import event_words
 
 # Pairs on one page; the next ones follow when these are decided.
 SHOWN = 20
+# Nobody shares these, so to say that they differ says nothing.
+OWN = {"First seen", "Last seen", "Known by", "To do"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """`same` or `differs`; "" where one of them says nothing."""
-        if not self.left or not self.right:
+        """`same` or `differs`; "" where one of them says nothing, or it means nothing."""
+        if not self.left or not self.right or self.label in OWN:
             return ""
         return "same" if sorted(map(str.lower, self.left)) == sorted(map(str.lower, self.right)) else "differs"
 
@@ -67,8 +69,8 @@ def open_pairs() -> tuple[list[Pair], int]:
 
 
 def pair_of(one: Lead, other: Lead, review: MergeReview | None) -> Pair:
-    """Put the one that is further along first."""
-    left, right = sorted((one, other), key=lambda lead: (-lead.stage.position, -lead.score, lead.pk))
+    """Put the one that is further along first; a lost one comes last."""
+    left, right = sorted((one, other), key=lambda lead: (lead.stage.kind == Stage.Kind.LOST, -lead.stage.position, -lead.score, lead.pk))
     return Pair(left, right, why_one(review.why) if review else "", review.created_at if review else None)
 
 

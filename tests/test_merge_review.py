@@ -124,7 +124,14 @@ def test_a_pair_stands_side_by_side_with_its_differences_in_words(client, rep):
     assert "To do Send the offer –" in text
     assert "Campaigns Deep dive –" in text
     assert "Consent differs newsletter: no never mailed: complaint" in text
-    assert f"Known by differs Email {bob.email} Email {bea.email}" in text
+    assert f"Known by Email {bob.email} Email {bea.email}" in text
+
+
+def test_a_lost_lead_is_not_proposed_to_be_kept(client, rep):
+    bea, bob, _ = make_pair()
+    make_transition(lead=bea, to="lost")
+
+    assert "Are Bob and Bea one person?" in text_of(client.get(address(bea, bob)))
 
 
 def test_the_page_costs_the_same_with_one_pair_and_with_many(client, rep):
