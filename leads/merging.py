@@ -57,7 +57,8 @@ def merge_by_hand(survivor: Lead, absorbed: Lead, *, by_user: User) -> Merge:
     """
     now = timezone.now()
     with transaction.atomic():
-        locked = scoring.lock_leads({survivor.pk, absorbed.pk})
+        parts = Lead.objects.filter(merged_into=absorbed.pk).values_list("pk", flat=True)
+        locked = scoring.lock_leads({survivor.pk, absorbed.pk, *parts})
         refuse_unless_two_people(locked, survivor, absorbed)
         kept, gone = locked[survivor.pk], locked[absorbed.pk]
         take_over(kept, gone)
@@ -132,12 +133,11 @@ def tell_former_owner(merge: Merge, survivor: Lead, absorbed: Lead, *, now: date
     former = absorbed.owner
     if former is None or former == merge.by_user or former.pk == survivor.owner_id:
         return
-    title = f"{absorbed} is the same person as {survivor}"
+    title = f"{absorbed} was merged with another lead"  # not with whom: it is forgotten with the one it names
     whose = f"{survivor.owner} goes on with them." if survivor.owner else "Nobody has them now."
-    body = f"{merge.by_user} merged the two. {whose}"
-    tell(
-        [notification(Notification.Channel.IN_APP, about=f"merge:{merge.pk}", title=title, body=body, lead=survivor, user=former, now=now)]
-    )
+    body = f"{merge.by_user} says that both are one person. {whose}"
+    channel = Notification.Channel.IN_APP
+    tell([notification(channel, about=f"merge:{merge.pk}", title=title, body=body, lead=absorbed, user=former, now=now)])
 
 
 # --- taking apart -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -154,8 +155,9 @@ def test_the_survivor_takes_what_it_lacks_and_no_more(product, rep):
     assert (cid.owner, cid.former_owner) == (rep, other)
     assert cid.company != acme
     told = Notification.objects.get(dedupe_key__startswith="merge:")
-    assert (told.user, told.lead) == (other, cid)
+    assert (told.user, told.lead) == (other, ada)  # which leads on to Cid
     assert str(rep) in told.body
+    assert str(cid) not in told.title + told.body
 
 
 def test_a_value_is_taken_only_where_there_is_none(product, rep):
@@ -414,6 +416,44 @@ def test_a_group_that_merges_many_takes_as_many_statements_as_one_that_merges_on
         return len(queries)
 
     assert cost(1, "x") == cost(30, "y")
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_merging_taking_apart_and_events_side_by_side_lose_and_mix_nothing():
+    publishing.replace_draft(msgspec.convert(model(0), ModelDoc))
+    publishing.publish()
+    source, rep = make_source()[0], make_rep()
+    ada, bob = two(source)
+
+    def posting(_):
+        for _ in range(12):
+            messages = [*did("ada", "D"), *did("bob", "D")]
+            Delivery.objects.create(source=source, door="events", body=json.dumps(messages).encode(), message_count=2)
+            intake.drain_all()
+
+    def merging(kept_first):
+        for _ in range(8):
+            kept, gone = (ada, bob) if kept_first else (bob, ada)
+            try:
+                unmerge(merge_by_hand(kept, gone, by_user=rep), by_user=rep)
+            except (CannotMerge, AlreadyApart):
+                continue
+
+    def one(number):
+        try:
+            (posting if number < 2 else merging)(number == 2)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
+    intake.drain_all()
+
+    assert Counter(ada.events.values_list("type", flat=True)) == {"A": 1, "B": 1, "D": 24}
+    assert Counter(bob.events.values_list("type", flat=True)) == {"A": 1, "C": 1, "D": 24}
+    assert not Delivery.objects.waiting().exists()
+    all_is_well()
 
 
 # --- what hangs on a lead -------------------------------------------------------------------------------
