@@ -4,8 +4,8 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from django.db.models import CharField, Q, QuerySet, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import BigIntegerField, Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Concat, Replace
 from django.utils import timezone
 
 from campaigns.documents import CampaignDoc
@@ -14,7 +14,7 @@ from campaigns.models import Enrollment, Message
 from campaigns.permission import word_on
 from leads import conditions
 from leads.bell import ring
-from leads.identity import survivor_of
+from leads.merging import survivor_of
 from leads.models import Consent, ContactPoint, Lead, Stage, Transition
 from leads.vocabulary import parse_duration
 
@@ -172,6 +172,19 @@ def merge_runs(*, merges: dict[int, int], **kwargs: Any) -> None:
         asked.add(person)
     Message.objects.filter(lead__in=merges).exclude(pk__in=twice).update(lead_id=survivor_of("lead_id"))
     cancel_messages(Message.objects.filter(pk__in=twice), "merged", now=timezone.now())
+
+
+def part_runs(*, parted: dict[int, int], survivors: set[int], **kwargs: Any) -> None:
+    """Hand runs and messages back to leads that were taken apart. What has ended stays ended: nothing is sent twice.
+
+    Receiver of leads_parted; both leads are locked.
+    """
+    back = Case(*(When(first_lead=first, then=Value(lead)) for first, lead in parted.items()), output_field=BigIntegerField())
+    for rows in (Enrollment.objects.all(), Message.objects.all()):
+        rows.filter(lead__in=survivors, first_lead__in=parted).update(lead_id=back)
+    from_slots = Enrollment.objects.filter(lead__in=parted.values(), first_lead=F("lead"), cause__startswith="slot:")
+    own: Any = Concat(Value(OF_LEAD), Cast("lead_id", CharField()))
+    from_slots.update(cause=Replace("cause", own, Value("")))
 
 
 def overtaken(merges: dict[int, int]) -> list[int]:

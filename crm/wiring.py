@@ -3,7 +3,7 @@
 from campaigns import colleagues, confirmation, enrollment, runs, tracking
 from campaigns.type_uses import campaign_uses
 from leads import handoff, scoring
-from leads.signals import events_arriving, events_recorded, leads_merged, leads_transitioned
+from leads.signals import events_arriving, events_recorded, leads_merged, leads_parted, leads_transitioned
 from leads.type_uses import tell_uses
 
 
@@ -21,5 +21,6 @@ def connect() -> None:
     leads_transitioned.connect(scoring.follow_hand_moves)
 
     leads_merged.connect(runs.merge_runs)
+    leads_parted.connect(runs.part_runs)
 
     tell_uses(campaign_uses)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from django.conf import settings
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, Sum
 
 from leads.bell import ring
 from leads.bulk import update_rows
@@ -109,7 +109,8 @@ def close_finished(transitions: Iterable[Transition], *, now: datetime) -> None:
     if moved:
         finished = Lead.objects.filter(pk__in=moved).exclude(stage__kind=Stage.Kind.OPEN)
         open_tasks = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, lead__in=finished)
-        open_tasks.exclude(colleagues__stage__key=STAGE).update(done_at=now)
+        with_sales = Lead.objects.current().filter(joined_tasks=OuterRef("pk"), stage__key=STAGE)
+        open_tasks.filter(~Exists(with_sales)).update(done_at=now)
 
 
 def entries(transitions: Iterable[Transition]) -> list[Handoff]:
@@ -128,7 +129,8 @@ def find_colleagues(handoffs: list[Handoff], *, now: datetime) -> None:
     locked = Company.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
     companies = {company.pk: company for company in locked}
     leads = {handoff.lead.pk for handoff in handoffs}
-    handed_over = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None).filter(Q(company__in=ids) | Q(lead__in=leads))
+    handed_over = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, lead__merged_into=None)
+    handed_over = handed_over.filter(Q(company__in=ids) | Q(lead__in=leads))
     tasks = list(handed_over.select_related("owner").order_by("-pk"))
     stale = [task.pk for task in tasks if task.lead_id in leads]
     if stale:

@@ -179,6 +179,11 @@ def why_points(reason: str) -> str:
     return reason
 
 
+def why_one(why: str) -> str:
+    """Why two leads are, or may be, one person: "“Signed up” named both by user id"."""
+    return KEY.sub(lambda found: f"“{event_words(found[0])}”", why).replace("_", " ")
+
+
 def why_words(reason: str) -> str:
     """The reason of a mail or a run, in words; what a colleague or a guard said is kept."""
     if reason in WHY:

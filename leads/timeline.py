@@ -9,10 +9,10 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
+from leads.models import Activity, Event, Lead, Merge, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
 from leads.recycling import describe
-from leads.sentences import kind_of, ordinal, tell, why_words
+from leads.sentences import kind_of, ordinal, tell, why_one, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
 
@@ -23,7 +23,7 @@ LOOK_BACK = 200
 MOST = 10 * PAGE
 WEEK = timedelta(days=7)
 KINDS = {"events": "What they did", "mails": "Mails", "moves": "Stages", "notes": "Notes and calls", "tasks": "Tasks"}
-RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
+RANKS = {kind: rank for rank, kind in enumerate([*KINDS, "merges"])}
 MAIL_ICONS = {"sent": "send", "skipped": "mail-minus", "canceled": "mail-x", "failed": "mail-x", "unknown": "mail-question-mark"}
 MAIL_WORDS = {"sent": "Sent", "skipped": "Not sent", "canceled": "Canceled", "failed": "Failed to send", "unknown": "Perhaps sent"}
 ACTIVITY_ICONS = {Activity.Kind.NOTE: "sticky-note", Activity.Kind.CALL: "phone", Activity.Kind.MEETING: "users"}
@@ -133,6 +133,7 @@ def build_timeline(
             found += read(lead, stretch)
     if show in ("", "moves"):
         found += past_moves(lead, stretch, gate_names(version))
+        found += past_merges(lead, stretch)
     found.sort(key=lambda entry: entry.place, reverse=True)
     page = found[: stretch.limit]
     days = [(day, list(group)) for day, group in groupby(page, key=lambda entry: timezone.localdate(entry.at))]
@@ -173,13 +174,14 @@ def entry_of_event(event: Event, times: int) -> Entry:
 
 def past_moves(lead: Lead, stretch: Stretch, gates: dict[str, str]) -> Iterator[Entry]:
     """Stage changes: to where, by whom or by which gate, and why."""
-    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event", "recycles__reason")
+    rows = Transition.objects.filter(lead__in=Lead.objects.part_of(lead))
+    rows = rows.select_related("lead", "from_stage", "to_stage", "actor", "reason", "event", "recycles__reason")
     for move in stretch.cut(rows, "moves", "at"):
-        yield entry_of_move(move, gates)
+        yield entry_of_move(move, gates, lead)
 
 
-def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
-    """A stage change as a line."""
+def entry_of_move(move: Transition, gates: dict[str, str], lead: Lead) -> Entry:
+    """A stage change as a line; one of somebody who was merged into the lead since says so."""
     who = str(move.actor) if move.actor else "a colleague"
     if move.gate:
         text, why = f"Moved from {move.from_stage} to {move.to_stage}", [gates.get(move.gate, move.gate)]
@@ -191,9 +193,19 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
     else:
         text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
     why += [move.note] if move.note and not move.undoes_id else []
-    tags = ("imported",) if move.historical and not move.note else ()
+    imported = ("imported",) if move.historical and not move.note else ()
+    tags = (*imported, *((f"as {move.lead}",) if move.lead_id != lead.pk else ()))
     origin = f"{move.engagement + move.fit} points at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
+
+
+def past_merges(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
+    """Who turned out to be the same person, also where that was taken back."""
+    rows = Merge.objects.filter(Q(pk__in=Merge.objects.within(lead).values("pk")) | Q(absorbed=lead))
+    for merge in stretch.cut(rows.select_related("absorbed", "survivor", "by_user", "undone_by"), "merges", "at"):
+        text = f"The same person as {merge.survivor if merge.absorbed_id == lead.pk else merge.absorbed}"
+        apart = (f"taken apart by {merge.undone_by or 'a colleague'}",) if merge.undone_at else ()
+        yield Entry(merge.at, "merges", merge.pk, "merge", text, f"said {merge.by_user}" if merge.by_user else why_one(merge.why), apart)
 
 
 def past_mails(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
@@ -218,7 +230,8 @@ def campaign_of(mail: Any) -> str:
 
 def past_activities(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Notes, calls and meetings."""
-    for row in stretch.cut(lead.activities.select_related("by_user"), "notes", "at"):
+    rows = Activity.objects.filter(lead__in=Lead.objects.part_of(lead)).select_related("by_user")
+    for row in stretch.cut(rows, "notes", "at"):
         who = str(row.by_user) if row.by_user else "A colleague"
         verb = {Activity.Kind.NOTE: "noted", Activity.Kind.CALL: "called", Activity.Kind.MEETING: "met them"}[row.kind]
         outcome = row.get_outcome_display().lower() if row.outcome else ""
@@ -227,7 +240,7 @@ def past_activities(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
 
 def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Tasks that are done."""
-    rows = Task.objects.filter(Q(lead=lead) | Q(pk__in=lead.joined_tasks.values("pk")), done_at__isnull=False)
+    rows = Task.objects.for_lead(lead).filter(done_at__isnull=False)
     for task in stretch.cut(rows.select_related("owner", "rejected_for"), "tasks", "done_at"):
         what = f"Rejected: {task.rejected_for.name}" if task.rejected_for else "Done"
         detail = " · ".join(filter(None, [str(task.owner) if task.owner else "", what if task.rejected_for else ""]))

@@ -158,6 +158,8 @@ def lock(task: Task) -> Task:
 
 def refuse_if_closed(task: Task) -> None:
     """Raise TooLate when nothing is left to answer."""
+    if task.lead.merged_into is not None:
+        raise TooLate(f"{task.lead} is the same person as {task.lead.merged_into}, who has a task of their own.")
     if task.done_at is not None:
         who = f" by {task.owner}" if task.owner else ""
         raise TooLate(f"{task.lead} was {'rejected' if task.rejected_for else 'dealt with'}{who} already.")
@@ -188,7 +190,7 @@ def take(task: Task, by_user: User) -> None:
 
 def pass_on(task: Task) -> None:
     """Give the colleagues who had joined a rejected lead's task one of their own: the warmest leads it."""
-    people = list(task.colleagues.filter(stage__key=STAGE).order_by("-score", "pk"))
+    people = list(task.colleagues.filter(stage__key=STAGE, merged_into=None).exclude(pk=task.lead_id).order_by("-score", "pk"))
     if not people:
         return
     first, *others = people

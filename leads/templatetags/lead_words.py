@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from leads import sla
 from leads.absence import is_free
 from leads.models import Company, ScoringVersion, Task, User
+from leads.sentences import why_one
 from leads.templatetags.words import distance
 from leads.workspace_zone import workspace_zone
 
@@ -25,6 +26,9 @@ def day_words(day: date) -> str:
     if day == today - timedelta(days=1):
         return "Yesterday"
     return f"{day:%A} {day.day} {day:%B}" + ("" if day.year == today.year else f" {day.year}")
+
+
+register.filter("why_one", why_one)
 
 
 @register.simple_tag

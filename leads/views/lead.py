@@ -22,8 +22,9 @@ from leads.forms import MoveForm
 from leads.forms_lead import FACTS, ConsentForm, DeedForm, FactForm, NoteForm, QuietForm, ScoreForm, TalkForm, TaskForm
 from leads.hand_moves import Outcome, move_all, undo_all
 from leads.ledger import explain_score, older_lines
-from leads.models import Lead, ScoringVersion, Stage, Transition, User
+from leads.models import Lead, Merge, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
+from leads.pairs import perhaps_same
 from leads.reads import standing_at
 from leads.recycling import let_go, return_after
 from leads.rehearsal import types_to_propose
@@ -52,7 +53,8 @@ def head_part(request: HttpRequest, lead: Lead) -> Context:
     outlook = look_ahead(lead, version, stages, now=timezone.now())
     state = getattr(lead, "fold_state", None)
     broken = state if state is not None and state.error else None
-    return {"stages": stages, "outlook": outlook, "version": version, "broken": broken}
+    doubles = perhaps_same(lead)
+    return {"stages": stages, "outlook": outlook, "version": version, "broken": broken, "doubles": doubles}
 
 
 def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None) -> Context:
@@ -103,7 +105,8 @@ def consent_part(request: HttpRequest, lead: Lead) -> Context:
 
 def facts_part(request: HttpRequest, lead: Lead) -> Context:
     """Facts, each with the form when it is asked for, and the keys they are known by."""
-    return {"facts": FACTS, "identities": lead.identities.order_by("kind", "pk")[:50]}
+    merges = Merge.objects.within(lead).standing().select_related("absorbed", "survivor", "by_user")[:50]
+    return {"facts": FACTS, "identities": lead.identities.order_by("kind", "pk")[:50], "merges": merges}
 
 
 def what_if_part(lead: Lead, version: ScoringVersion | None) -> Context:

@@ -16,7 +16,7 @@ from leads import todos
 from leads.access import rep_page, signed_in
 from leads.agenda import build_agenda
 from leads.gates import StageChanged
-from leads.models import Lead, Stage, Task, User
+from leads.models import Lead, MergeReview, Stage, Task, User
 from leads.sending_back import Offer, RejectForm
 from leads.toasts import with_toast
 
@@ -39,6 +39,7 @@ def render_today(request: HttpRequest, *, status: int = 200) -> HttpResponse:
         "agenda": agenda,
         "now": now,
         "offer": Offer.load(),
+        "in_doubt": MergeReview.objects.open().count(),
         "warming_up": warming_up(user) if agenda.is_empty else [],
     }
     template = "leads/today.html#today" if request.headers.get("HX-Request") else "leads/today.html"
