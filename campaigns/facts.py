@@ -101,14 +101,28 @@ class Facts:
         return lead.pk in self._members[condition]
 
     def _count(self, condition: EventCount, since: Since | None) -> Counter[int]:
+        if condition.of == "company":
+            return self._count_company(condition, since)
+        return self._tally(condition, self._events(condition, since), "lead")
+
+    def _count_company(self, condition: EventCount, since: Since | None) -> Counter[int]:
+        """The same for everybody of a company; who has none counts alone."""
+        counts = self._tally(condition, self._events(condition, since, alone=True), "lead")
+        employers = dict(Lead.objects.filter(pk__in=self.pks).exclude(company=None).values_list("pk", "company_id"))
+        events = self._narrow(Event.objects.filter(lead__company__in=set(employers.values()), lead__merged_into=None), condition, since)
+        together = self._tally(condition, events, "lead__company")
+        return counts + Counter({pk: together[company] for pk, company in employers.items()})
+
+    def _tally(self, condition: EventCount, events: Any, who: str) -> Counter[int]:
+        """Count these events of everybody (or every company) in `who`."""
         sources = self._sources(condition.event)
-        events = self._events(condition, since).filter(type__in=sources)
+        events = events.filter(type__in=sources)
         if len(sources) == 1 and condition.when == ALWAYS and condition.every is None:
-            return Counter(dict(events.order_by().values("lead").annotate(n=Count("pk")).values_list("lead", "n")))
+            return Counter(dict(events.order_by().values(who).annotate(n=Count("pk")).values_list(who, "n")))
         counts: Counter[int] = Counter()
         last: dict[int, datetime] = {}
         pause = timedelta(microseconds=condition.every or 0)
-        for lead_id, at, kind, properties in events.in_fact_order().values_list("lead", "at", "type", "properties").iterator():
+        for lead_id, at, kind, properties in events.in_fact_order().values_list(who, "at", "type", "properties").iterator():
             view = EventView(properties)
             if not any(conditions.evaluate(node, view) for node in sources[kind]):
                 continue
@@ -118,9 +132,14 @@ class Facts:
                 counts[lead_id], last[lead_id] = counts[lead_id] + 1, at
         return counts
 
-    def _events(self, condition: EventCount, since: Since | None) -> Any:
-        """The events that may count, before their type and properties are looked at."""
-        events = Event.objects.filter(lead__in=self.pks).exclude(verdict=Event.Verdict.SUSPECT)
+    def _events(self, condition: EventCount, since: Since | None, *, alone: bool = False) -> Any:
+        """The leads' own events that may count (`alone`: only of those without a company)."""
+        events = Event.objects.filter(lead__in=self.pks)
+        return self._narrow(events.filter(lead__company=None) if alone else events, condition, since)
+
+    def _narrow(self, events: Any, condition: EventCount, since: Since | None) -> Any:
+        """Those of the events that may count, before their type and properties are looked at."""
+        events = events.exclude(verdict=Event.Verdict.SUSPECT)
         if condition.within is not None:
             events = events.filter(at__gt=self.now - timedelta(microseconds=condition.within))
         if since and condition.since == "run":

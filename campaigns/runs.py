@@ -25,8 +25,10 @@ ENDING = {ContactPoint.Suppression.HARD_BOUNCE, ContactPoint.Suppression.COMPLAI
 
 
 def exit_reason(view: RunView, contact_point: ContactPoint | None) -> str:
-    """Why the run is to end now: `goal`, `exit`, `stage`, `unsubscribed`, `hard_bounce` …; "" when it goes on."""
+    """Why the run is to end now: `excluded`, `goal`, `exit`, `stage`, `unsubscribed`, `hard_bounce` …; "" when it goes on."""
     program, doc = view.program, view.program.doc
+    if view.lead.excluded:
+        return "excluded"
     if doc.goal and conditions.evaluate(program.goal, view):
         return "goal"
     if doc.exits and conditions.evaluate(program.exits, view):

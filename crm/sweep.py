@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from campaigns import schedule, sending
 from campaigns.models import Enrollment, Message
-from leads import bell, csv_import, intake, notifications, scoring, whatif
-from leads.models import CsvImport, Delivery, FoldState, Notification, WhatIf
+from leads import bell, csv_import, intake, notifications, rescoring, scoring, whatif
+from leads.models import CsvImport, Delivery, FoldState, Notification, Rescore, WhatIf
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Queue:
 QUEUES = [
     Queue(lambda now: Delivery.objects.due(now).unclaimed(), "leads.tasks.drain_inbox"),
     Queue(lambda now: CsvImport.objects.due(now).unclaimed(), csv_import.TASK),
+    Queue(lambda now: Rescore.objects.due(now).unclaimed(), rescoring.TASK),
     Queue(lambda now: FoldState.objects.due(now).unclaimed(), "leads.tasks.apply_due_scores"),
     Queue(lambda now: Enrollment.objects.due(now).unclaimed(), "campaigns.tasks.advance"),
     Queue(lambda now: Message.objects.due(now).unclaimed(), "campaigns.tasks.send"),
@@ -54,6 +55,7 @@ def run_everything_due() -> None:
     sending.reap(now)
     intake.drain_all()
     csv_import.record_all_due()
+    rescoring.advance_all_due()
     scoring.apply_all_due()
     schedule.fire_schedules(now)
     while schedule.advance_due(now) or sending.send_due(now):

@@ -17,7 +17,7 @@ from django.utils import timezone
 from campaigns.models import Enrollment, Message, Slot
 from crm.refolding import differences
 from leads.handoff import STAGE
-from leads.models import Delivery, Event, FoldState, Identity, Lead, Notification, ScoreEntry, Task, Transition
+from leads.models import Delivery, Event, FoldState, Identity, Lead, Notification, Rescore, ScoreEntry, Task, Transition
 
 type Row = Mapping[str, object]
 
@@ -207,6 +207,7 @@ def finished_work_is_released() -> Iterator[Row]:
         Delivery.objects.filter(state=Delivery.State.PROCESSED),
         Notification.objects.exclude(state=Notification.State.PENDING),
         Enrollment.objects.exclude(state=Enrollment.State.ACTIVE),
+        Rescore.objects.filter(state=Rescore.State.DONE),
     ):
         for pk, state in rows.filter(claim_token__isnull=False).values_list("pk", "state"):
             yield {"model": rows.model._meta.label, "pk": pk, "state": state}
@@ -217,6 +218,7 @@ def nothing_kills_its_workers() -> Iterator[Row]:
     """Such rows wait for staff; what they hold is probably what kills."""
     for rows in (
         FoldState.objects.filter(due_at__isnull=False),
+        Rescore.objects.filter(state=Rescore.State.RUNNING),
         Notification.objects.filter(state=Notification.State.PENDING),
         Enrollment.objects.active().filter(due_at__isnull=False),
         Slot.objects.filter(state=Slot.State.WALKING),

@@ -27,13 +27,12 @@ def people_of(companies: Iterable[int]) -> set[int]:
     return set(Lead.objects.current().filter(company__in=companies).values_list("pk", flat=True))
 
 
-def concerned_by(companies: Iterable[int | None], types: frozenset[str]) -> set[int]:
-    """Everybody whose gates may look at other events because somebody joined or left one of these companies.
+def concerned_by(companies: Iterable[int], types: frozenset[str]) -> set[int]:
+    """Everybody who works for one of these companies where something was done that counts for the whole of it.
 
-    Nobody where nothing was done that counts for a whole company: that is the rule, and costs one query.
+    Usually nobody: that costs one query.
     """
-    wanted = {company for company in companies if company}
-    if not wanted or not types:
+    if not types:
         return set()
-    busy = set(counted_events(wanted, types).order_by().values_list("lead__company", flat=True).distinct())
+    busy = set(counted_events(companies, types).order_by().values_list("lead__company", flat=True).distinct())
     return people_of(busy) if busy else set()

@@ -4,8 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from leads import search
+from leads import scoring, search
 from leads.companies import business_domain
 from leads.intake import record_now
 from leads.models import Company, Lead, User
@@ -40,8 +41,10 @@ def edit_company(lead: Lead, company: Company | None, *, by_user: User) -> None:
         message = edit_message(lead, by_user, "the company", str(lead.company or ""), str(company or ""))
         message["traits"] = {"company": company_facts(company, lead.company)}
         record_now([message])
+        left = lead.company_id
         Lead.objects.filter(pk=lead.pk).update(company=company)
         search.index_leads([reread(lead)])
+        scoring.refold(scoring.concerned_by_moves({left, company.pk if company else None}), now=timezone.now())
 
 
 def company_facts(company: Company | None, former: Company | None) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from leads.scoring_model import IdleRule, Model
 
 
 def idle_turn(state: State, rule: IdleRule, in_force_since: int) -> int:
-    """Which turn of an idle rule is next, from 0; turns from before the version was in force have passed without points."""
+    """Which turn of an idle rule is next, from 0; turns from before the version came in force have passed without points."""
     given, since = state.idle.get(rule.key, 0), state.idle_since
-    if since is None or since + rule.after >= in_force_since:
+    if since is None or since + rule.after > in_force_since:
         return given
-    missed = 1 if rule.every is None else -((since + rule.after - in_force_since) // rule.every)
+    missed = 1 if rule.every is None else (in_force_since - since - rule.after) // rule.every + 1
     return max(given, missed)
 
 

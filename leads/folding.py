@@ -42,11 +42,9 @@ class Folding:
 
     def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
         """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
-        places = [n for n, each in enumerate(published) if each.version == self.state.version]
-        passed = places[-1] + 1 if places else 0
-        if places:
-            now = published[places[-1]]
-            self.in_force, self.in_force_since = self.models.get(now.version), now.at
+        passed = next((n for n, each in enumerate(published, 1) if each.version == self.state.version), 0)
+        if passed:
+            self.in_force, self.in_force_since = self.models.get(published[passed - 1].version), published[passed - 1].at
         self.upcoming = list(reversed(published[passed:]))
         versions = {each.version for each in self.upcoming} | {fact.version for fact in facts}
         versions |= {self.in_force.version if self.in_force else None, self.live.version if self.live else None}
@@ -65,7 +63,7 @@ class Folding:
         self.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
         for fact in facts:
             at = fact.at
-            if self.mark_every and state.last and at > state.last[0]:
+            if self.mark_every and state.last and at > max(state.last[0], state.watermark):
                 self.mark(self.mark_every)
             while self.ahead and self.ahead[-1].at < at:
                 self.replay()
@@ -80,7 +78,7 @@ class Folding:
         """Note the state when another `every` facts are in it and nothing else hangs on what is ahead."""
         state = self.state
         if state.events // every > state.marked // every and state.last and not self.foreseen:
-            state.marked, at = state.events, state.last[0]
+            state.marked, at = state.events, max(state.last[0], state.watermark)
             state.clock = max(state.clock, at)
             self.marks.append(Mark(at, state.copy()))
 
@@ -134,7 +132,7 @@ class Folding:
 
     def refit_if_due(self, fact: Fact, pinned: Model | None) -> None:
         """Look at fit when something about the person was said, or for the first time under a version."""
-        model = self.in_force or pinned
+        model = self.in_force if self.in_force and fact.at >= self.in_force_since else pinned
         if model is not None and (fact.traits or self.state.fit_version != model.version):
             self.refit(fact.at, f"fit:{fact.cause}", model)
 
@@ -212,7 +210,7 @@ class Folding:
                 if fact.colleague and not counter.of_company:
                     continue
                 if counter.when is None or counter.when.holds(EventView(fact.properties)):
-                    _remember(self.state.counters.setdefault(counter.key, []), counter, fact.at)
+                    counter.remember(self.state.counters.setdefault(counter.key, []), fact.at)
 
     def book(self, line: Line) -> None:
         """Write a line, and add it to the sums."""
@@ -231,16 +229,17 @@ class Folding:
         """Let time pass: take back what expires up to `to`, punish idleness, pass publications, try gates that waited."""
         state = self.state
         while (due := self.next_due()) <= to:
-            state.watermark = max(state.watermark, due)
+            mark = max(state.watermark, due)
             if state.expiries and state.expiries[0].due == due:
                 self.expire(heapq.heappop(state.expiries))
             elif state.idle_due == due:
                 self.idle(due)
             elif self.upcoming and self.upcoming[-1].at <= due:
-                self.publish(self.upcoming.pop(), due)
+                mark = mark if self.publish(self.upcoming.pop(), due) else state.watermark
             else:
                 state.wake = None
                 self.open_gates(None, due, f"time:{due}", known=True)
+            state.watermark = mark
         self.soon = due
         state.clock = max(state.clock, to)
 
@@ -253,19 +252,22 @@ class Folding:
         at = self.upcoming[-1].at
         return min(due, at if at > EARLIEST else self.state.watermark)
 
-    def publish(self, publication: Published, at: int) -> None:
-        """From now on another version is in force: fit is looked at anew, and its gates are tried."""
-        state = self.state
-        model = self.models.get(publication.version)
+    def publish(self, publication: Published, at: int) -> bool:
+        """From now on another version is in force: fit is looked at anew, and its gates are tried.
+
+        Returns whether that meant anything: a first version that changes nothing leaves the history before it open.
+        """
+        state, model, before = self.state, self.models.get(publication.version), len(self.lines) + len(self.moves)
+        is_first = state.version is None
         state.version, self.in_force, self.in_force_since = publication.version, model, publication.at
         state.idle_due = None
         if model is None or not state.events:
-            return
+            return not is_first
         self.set_idle()
-        if publication.at == EARLIEST:
-            return
-        self.refit(at, f"fit:version:{model.version}", model)
-        self.open_gates(model, at, f"version:{model.version}", known=True)
+        if publication.at > EARLIEST:
+            self.refit(at, f"fit:version:{model.version}", model)
+            self.open_gates(model, at, f"version:{model.version}", known=True)
+        return not is_first or len(self.lines) + len(self.moves) > before
 
     def expire(self, expiry: Expiry) -> None:
         """Take back what a line gave, once, as far as the limits let it."""
@@ -360,9 +362,9 @@ class Folding:
         What happened (event types, points, something known about the person, or time) tells whether any gate out of the
         stage can have opened at all.
         """
-        state, model = self.state, self.in_force
+        state, model = self.state, self.in_force if at >= self.in_force_since else None
         if model is None or (pinned is not None and pinned.version > model.version):
-            model = pinned or model
+            model = pinned
         if model is None or not state.known or state.excluded:
             return
         self.view.at = at
@@ -390,10 +392,3 @@ class Folding:
             if gate.conditions.holds(self.view):
                 return gate
         return None
-
-
-def _remember(times: list[int], counter: Counter, at: int) -> None:
-    """Keep the last times that count: those less than `every` after the last one do not."""
-    if counter.every is None or not times or at - times[-1] >= counter.every:
-        times.append(at)
-        del times[: -counter.need]

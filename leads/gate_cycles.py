@@ -5,29 +5,58 @@ happening. A circle is refused unless two of its gates exclude each other: one n
 forbids, for every way in which each of them can open. The proof is conservative, it knows
 - an event at least n times against at most fewer times, in a window that is as long or longer,
 - numbers whose ranges do not meet (`score` at least 80 against `lead.score` less than 40),
-- `is` against another value or `is_not`, `exists` against `missing`, and anything against its `not`.
-That evidence restarts after a move backwards is no excuse: such gates would throw a lead back at each new event.
+- `is` against another value or `is_not`, `exists` against `missing`, and anything against its `not`,
+- a stay (`in_stage_for`) of any length: who has just arrived has not stayed,
+- idleness that leads backwards against something the person did: after a move backwards only new acts count, and they end idleness.
+That evidence restarts after a move backwards is no other excuse: such gates would throw a lead back at each new event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
 from leads.comparisons import NEGATIVE, is_number
-from leads.conditions import All, AnyOf, EventCount, Field, Leaf, Node, Not, Number
+from leads.conditions import All, AnyOf, EventCount, Field, IdleFor, InStageFor, Leaf, Node, Not, Number
 from leads.documents import GateDoc
+from leads.vocabulary import STAFF_TYPES, is_ours
 
 OPPOSITES = NEGATIVE | {"missing": "exists"}
 
 
-def find_cycle(gates: list[tuple[GateDoc, Node]]) -> list[GateDoc] | None:
-    """The first circle of gates that can all be open at one instant, or None. Each gate comes with its conditions as one node."""
-    facing = [(gate, positive(node)) for gate, node in gates]
+def find_cycle(gates: list[tuple[GateDoc, Node]], stages: Sequence[str]) -> list[GateDoc] | None:
+    """The first circle of gates that can all be open at one instant, or None.
+
+    Each gate comes with its conditions as one node; `stages` are the keys in their order.
+    """
+    facing = [(gate, forward_only(positive(node)) if leads_forward(gate, stages) else positive(node)) for gate, node in gates]
+    facing = [(gate, node) for gate, node in facing if not needs_stay(node)]
     for gate, node in facing:
         for origin in gate.origins:
             if found := walk(origin, [(gate, node)], facing):
                 return found
     return None
+
+
+def leads_forward(gate: GateDoc, stages: Sequence[str]) -> bool:
+    """Whether a gate leads out of some stage to a later one."""
+    places = {key: place for place, key in enumerate(stages)}
+    return any(places.get(origin, 0) <= places.get(gate.to, 0) for origin in gate.origins)
+
+
+def forward_only(node: Node) -> Node:
+    """The conditions of a gate forwards: idleness says nothing there, for old evidence counts."""
+    if isinstance(node, All | AnyOf):
+        return type(node)(tuple(forward_only(part) for part in node.nodes))
+    return InStageFor(0) if isinstance(node, IdleFor) else node
+
+
+def needs_stay(node: Node) -> bool:
+    """Whether a gate opens only for who has been in the stage for some time."""
+    if isinstance(node, AnyOf):
+        return bool(node.nodes) and all(map(needs_stay, node.nodes))
+    if isinstance(node, All):
+        return any(map(needs_stay, node.nodes))
+    return isinstance(node, InStageFor) and node.seconds > 0
 
 
 def walk(home: str, route: list[tuple[GateDoc, Node]], gates: list[tuple[GateDoc, Node]]) -> list[GateDoc] | None:
@@ -86,6 +115,8 @@ def clash(one: Node, other: Node) -> bool:
         return counts_clash(one, other)
     if isinstance(other, Not) and one == other.node:
         return True
+    if isinstance(one, IdleFor) and isinstance(other, EventCount):
+        return other.of == "lead" and other.at_least is not None and other.event not in STAFF_TYPES and not is_ours(other.event)
     if isinstance(one, Field) and isinstance(other, Field) and one.path == other.path and fields_clash(one, other):
         return True
     return any(

@@ -236,8 +236,8 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     directory.place_all()
     merges = directory.merges()
     identity.merge_leads(merges)
-    assign_companies(fresh)
     leads = directory.leads()
+    moved = companies_left(directory, merges) | assign_and_compare(fresh, leads)
     write_people(leads.values())
     new = write_events(fresh)
     consents.write([arrival for arrival in fresh if arrival.event], granted)
@@ -247,9 +247,22 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     events = sorted([*new, *again, *joined], key=lambda event: (event.at, event.source_id, event.message_id))
     for event in events:  # one object for each lead: what one step changes, the next one sees
         event.lead = leads[event.lead_id]
-    refold = {*merges.values(), *(event.lead_id for event in again)}
+    refold = {*merges.values(), *(event.lead_id for event in again), *scoring.concerned_by_moves(moved)}
     recorded = Recorded(now, types_of(events), joined=frozenset(event.pk for event in joined), refold=refold)
     return Stored(events, recorded)
+
+
+def companies_left(directory: identity.Directory, merges: dict[int, int]) -> set[int | None]:
+    """The companies of leads that were merged: for their colleagues, other events count now."""
+    people = directory.people
+    return {people[pk].lead.company_id for pair in merges.items() for pk in pair if pk in people}
+
+
+def assign_and_compare(arrivals: list[Arrival], leads: dict[int, Lead]) -> set[int | None]:
+    """Give the leads their companies; returns those somebody joined or left."""
+    before = {pk: lead.company_id for pk, lead in leads.items()}
+    assign_companies(arrivals)
+    return {company for pk, lead in leads.items() if lead.company_id != before[pk] for company in (before[pk], lead.company_id)}
 
 
 def write_people(leads: Iterable[Lead]) -> None:

@@ -111,6 +111,7 @@ def newest_of_each_rule(lead: Lead) -> Iterable[Any]:
     return (
         lead.entries.select_related("event")
         .annotate(
+            number=F("version__number"),
             place=Window(RowNumber(), order_by=[F("at").desc(), F("pk").desc()], **group),
             total=Window(Sum("points"), **group),
             lines=Window(Count("pk"), **group),
@@ -124,6 +125,7 @@ def newest_of_each_rule(lead: Lead) -> Iterable[Any]:
 
 def older_lines(lead: Lead, *, axis: str, rule: str, after: int) -> tuple[list[Line], int | None]:
     """More lines of one rule, those behind the first `after`; and where the next ones begin, None at the end."""
-    rows = lead.entries.filter(axis=axis, rule=rule).select_related("event").order_by("-at", "-pk")[after : after + MORE + 1]
+    entries = lead.entries.filter(axis=axis, rule=rule).select_related("event").annotate(number=F("version__number"))
+    rows = entries.order_by("-at", "-pk")[after : after + MORE + 1]
     lines = [Line(entry) for entry in rows]
     return lines[:MORE], after + MORE if len(lines) > MORE else None

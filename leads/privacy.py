@@ -103,7 +103,9 @@ def forget(email: str, *, suppress_unknown: bool = False) -> Forgotten:
         blank_receipts(traces)
         csv_import.blank_in_files(traces.without_addresses)
         blank_log(traces, leads.values())
+        colleagues = scoring.concerned_by_moves(lead.company_id for lead in leads.values()) - leads.keys()
         done.deleted = delete(leads)
+        scoring.refold(colleagues, now=timezone.now(), historical=True)
     return done
 
 

@@ -53,9 +53,10 @@ def refold(lead_pks: Iterable[int], *, now: datetime, historical: bool = False) 
         return fold_leads(leads, read_versions(), again=again, now=now, historical=again if historical else set(), at_any_length=True)
 
 
-def refold_company(companies: Iterable[int | None], *, now: datetime) -> None:
-    """Fold everybody again whose gates may look at other events because somebody joined or left one of these companies."""
-    refold(concerned_by(companies, read_versions().company_types), now=now)
+def concerned_by_moves(companies: Iterable[int | None]) -> set[int]:
+    """Everybody whose gates may look at other events because somebody joined or left one of these companies."""
+    wanted = {company for company in companies if company is not None}
+    return concerned_by(wanted, read_versions().company_types) if wanted else set()
 
 
 def follow_hand_moves(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any) -> None:

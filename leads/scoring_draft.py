@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
 from leads.documents import Conditions, DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.fuse import Forecast, forecast
 from leads.model_words import (
     Stages,
     derive_sentence,
@@ -23,8 +24,8 @@ from leads.model_words import (
     rule_sentence,
 )
 from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
-from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
-from leads.shape import Path, Problem, PublishError, canonical, read
+from leads.publishing import check_model, draft_document, export_draft, lock_workspace, publish, replace_draft
+from leads.shape import Path, Problem, PublishError, builtins, canonical, read
 from leads.templatetags.words import event_words
 
 Document = dict[str, Any]
@@ -237,12 +238,23 @@ def place_of(path: Path, document: Document) -> tuple[str, str]:
 # --- publish and discard ------------------------------------------------------------------------
 
 
-def publish_draft(seen: str, *, by_user: User, note: str) -> ScoringVersion:
-    """Publish the draft somebody has looked at. Raises DraftMoved, PublishError."""
+def publish_draft(
+    seen: str, *, by_user: User, note: str, rescore: bool = False, tell: bool = False, restores: int | None = None
+) -> ScoringVersion:
+    """Publish the draft somebody has looked at; `restores`: the number of the version it goes back to. Raises DraftMoved, PublishError."""
     with transaction.atomic():
         lock_workspace()
         check_seen(seen)
-        return publish(by_user=by_user, note=note)
+        earlier = ScoringVersion.objects.filter(number=restores).first() if restores else None
+        return publish(by_user=by_user, note=note, rescore=rescore, tell=tell, restores=earlier)
+
+
+def foresee(*, history: bool) -> Forecast:
+    """What publishing the draft would move. Raises PublishError."""
+    doc = export_draft()
+    if problems := check_model(doc, stages=list(stage_names())):
+        raise PublishError(problems)
+    return forecast(builtins(doc), history=history)
 
 
 def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
@@ -252,11 +264,24 @@ def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
         live = check_seen(seen)
         if live is None:
             raise PublishError([Problem((), "nothing was published yet, so there is nothing to go back to")])
-        doc = msgspec.convert(live.document, ModelDoc)
-        if problems := check_model(doc, stages=list(stage_names())):
-            raise PublishError(problems)
-        replace_draft(doc, by_user=by_user)
+        rewrite_draft(live, by_user=by_user)
         return live
+
+
+def restore_version(version: ScoringVersion, seen: str, *, by_user: User) -> None:
+    """Make the draft say what an earlier version says; publishing it is the next step. Raises DraftMoved, PublishError."""
+    with transaction.atomic():
+        lock_workspace()
+        check_seen(seen)
+        rewrite_draft(version, by_user=by_user)
+
+
+def rewrite_draft(version: ScoringVersion, *, by_user: User) -> None:
+    """Make the draft say what a version says. Raises PublishError when that names a stage that is gone."""
+    doc = msgspec.convert(version.document, ModelDoc)
+    if problems := check_model(doc, stages=list(stage_names())):
+        raise PublishError(problems)
+    replace_draft(doc, by_user=by_user)
 
 
 def check_seen(seen: str) -> ScoringVersion | None:

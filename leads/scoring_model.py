@@ -106,6 +106,12 @@ class Counter:
     when: Node | None
     of_company: bool
 
+    def remember(self, times: list[int], at: int) -> None:
+        """Keep the last times that count: those less than `every` after the last one do not."""
+        if self.every is None or not times or at - times[-1] >= self.every:
+            times.append(at)
+            del times[: -self.need]
+
 
 class Concerns(NamedTuple):
     """What can open a gate out of one stage besides time: these event types, points, or what is known about the person."""

@@ -1,4 +1,4 @@
-"""The gate simulator: who would pass now if the draft were live from now on; and the count that the mass-move fuse asks for."""
+"""The gate simulator: who would pass now if the draft were live from now on. The mass-move fuse (leads/fuse.py) asks the same way."""
 
 import heapq
 import time
@@ -14,10 +14,6 @@ from leads.histories import History, next_leads, read_histories
 from leads.models import FoldState, Lead
 from leads.replay import Replay
 from leads.versions_in_force import compiled
-
-
-class TakesTooLong(Exception):
-    """There are more leads than can be looked at in the time allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +73,6 @@ def rank(ranked: list[Ranked], limit: int, replay: Replay, pk: int, before: Stat
     passing = Passing(pk, score, move.from_stage, move.to_stage, move.gate, why(replay, before, folded, place))
     add = heapq.heappush if len(ranked) < limit else heapq.heappushpop
     add(ranked, (score, -pk, place, passing))
-
-
-def count_moves(document: dict[str, Any], *, history: bool, stop_at: int | None = None, seconds: float | None = None) -> int:
-    """How many leads publishing this model would move to another stage at once; with `history`, with re-score.
-
-    Counts no further than `stop_at`. Raises TakesTooLong when it has neither got there nor to the end after `seconds`.
-    """
-    replay = Replay(document, timezone.now())
-    moved, ends = 0, None if seconds is None else time.monotonic() + seconds
-    for pks in chunks():
-        if ends is not None and time.monotonic() > ends:
-            raise TakesTooLong
-        for folded in folds(pks, replay, history=history):
-            moved += bool(folded.moves)
-            if moved == stop_at:
-                return moved
-    return moved
 
 
 def chunks() -> Iterator[list[int]]:

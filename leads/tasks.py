@@ -6,10 +6,11 @@ import time
 from celery import shared_task
 from django.db import connection
 
-from leads import csv_import, intake, notifications, scoring, whatif
+from leads import csv_import, intake, notifications, rescoring, scoring, whatif
 from leads.bell import DEBOUNCE_SECONDS, ring
 
-__all__ = ["apply_due_scores", "drain_inbox", "record_imports", "ring", "run_what_ifs", "send_notifications"]
+__all__ = ["advance_rescores", "apply_due_scores", "drain_inbox", "record_imports", "ring", "run_what_ifs", "send_notifications"]
+
 
 # SQLite has one writer: two drains in one process would only wait for each other.
 _one_drain = threading.Lock()
@@ -40,6 +41,12 @@ def drain_until_quiet() -> None:
 def apply_due_scores() -> None:
     """Apply score changes that are due by the passing of time."""
     scoring.apply_all_due()
+
+
+@shared_task(name="leads.tasks.advance_rescores")
+def advance_rescores() -> None:
+    """Look at every lead anew after a publication."""
+    rescoring.advance_all_due()
 
 
 @shared_task(name="leads.tasks.send_notifications")

@@ -182,8 +182,8 @@ def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
         text, why = f"{who[:1].upper() + who[1:]} took the move back to {move.to_stage}", []
     else:
         text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
-        why += [move.note] if move.note else []
-    tags = ("imported",) if move.historical else ()
+    why += [move.note] if move.note and not move.undoes_id else []
+    tags = ("imported",) if move.historical and not move.note else ()
     origin = f"{move.engagement + move.fit} points at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from leads.views import (
     board,
+    broken,
     companies,
     imports,
     lead,
@@ -15,6 +16,7 @@ from leads.views import (
     scoring,
     sources,
     today,
+    versions,
     whatif,
 )
 
@@ -70,6 +72,14 @@ urlpatterns = [
     path("scoring/", scoring.scoring, name="scoring"),
     path("scoring/publish/", scoring.publish, name="scoring-publish"),
     path("scoring/discard/", scoring.discard, name="scoring-discard"),
+    path("scoring/versions/", versions.versions, name="scoring-versions"),
+    path("scoring/versions/<int:number>/", versions.version_page, name="scoring-version"),
+    path("scoring/versions/<int:number>/job/", versions.job_part, name="scoring-version-job"),
+    path("scoring/versions/<int:number>/pause/", versions.pause, name="scoring-version-pause"),
+    path("scoring/versions/<int:number>/resume/", versions.resume, name="scoring-version-resume"),
+    path("scoring/versions/<int:number>/restore/", versions.restore, name="scoring-version-restore"),
+    path("scoring/broken/", broken.broken, name="scoring-broken"),
+    path("scoring/broken/again/", broken.fold_again, name="scoring-try-again"),
     path("scoring/simulator/", whatif.simulator, name="simulator"),
     path("scoring/whatif/", whatif.start, name="whatif-start"),
     path("scoring/whatif/<uuid:uid>/", whatif.what_if_page, name="whatif"),

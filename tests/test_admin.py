@@ -178,6 +178,19 @@ def test_publishing_asks_first_and_then_makes_a_version(client, marketer):
     assert (version.number, version.published_by, version.note) == (1, marketer, "First rules")
 
 
+def test_publishing_what_moves_very_many_leads_is_left_to_the_page_that_asks(client, marketer):
+    for lead in (make_lead(), make_lead()):
+        make_event(lead=lead, type="SIGNED_UP")
+    gate = Gate.objects.create(key="g", to=Stage.objects.get(key="mql"), conditions=[{"event": "SIGNED_UP"}])
+    gate.from_stages.add(Stage.objects.get(key="cold"))
+    Workspace.objects.update_or_create(pk=1, defaults={"move_fuse": 1})
+
+    answer = client.post(page(Gate, "publish_draft"), {"_form_submitted": "True"})
+
+    assert answer.headers["HX-Redirect"] == "/scoring/?review#draft"
+    assert not ScoringVersion.objects.exists()
+
+
 def test_a_draft_with_a_mistake_is_not_published_and_says_why(client, marketer):
     gate = Gate.objects.create(key="g", to=Stage.objects.get(key="sql"), conditions=[])
     gate.from_stages.add(Stage.objects.get(key="sql"))

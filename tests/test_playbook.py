@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Enrollment, Step
 from crm import playbook, yaml_lines
-from leads.models import Gate, Reason, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
+from leads.models import Gate, Reason, Rescore, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
 from tests.factories import make_lead
 
 pytestmark = pytest.mark.django_db
@@ -270,11 +270,24 @@ def test_pausing_by_file_pauses_at_once(run):
     assert Campaign.objects.get(key="WELCOME").status == "paused"
 
 
-def test_rescore_is_refused_by_name(run):
-    with pytest.raises(CommandError, match="--rescore is not built yet"):
+def test_rescore_without_publish_is_refused(run):
+    with pytest.raises(CommandError, match="--rescore goes with --publish"):
         run("apply", FULL, "--rescore")
 
     assert not Gate.objects.exists()
+
+
+def test_apply_publish_rescore_scores_the_past_too(run):
+    said = run("apply", FULL, "--publish", "--rescore")
+
+    assert "The past is scored by it too" in said
+    assert [(job.version.number, job.history, job.tell) for job in Rescore.objects.all()] == [(1, True, False)]
+    assert ScoringVersion.live().rescored
+
+
+def test_apply_publish_looks_at_everybody_and_leaves_the_past_alone(run):
+    assert "The past" not in run("apply", FULL, "--publish")
+    assert [(job.version.number, job.history) for job in Rescore.objects.all()] == [(1, False)]
 
 
 # --- bad files ----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from leads.models import (
     ScoreEntry,
     Source,
 )
+from leads.verdicts import judge
 
 Rows = QuerySet[Any]
 
@@ -77,6 +78,19 @@ class EventAdmin(HistoryAdmin):
     list_select_related = ("lead", "source")
     search_fields = ("type", "message_id")
     ordering = ("-pk",)
+    actions = ("was_a_person", "was_a_scanner")
+
+    @admin.action(description="A person did it: let it count")
+    def was_a_person(self, request: HttpRequest, queryset: Rows) -> None:
+        """Let suspect clicks count."""
+        count = judge(queryset.values_list("pk", flat=True), Event.Verdict.HUMAN)
+        self.message_user(request, f"{count} events count now.")
+
+    @admin.action(description="A mail scanner did it: do not count it")
+    def was_a_scanner(self, request: HttpRequest, queryset: Rows) -> None:
+        """Take back what scanners brought."""
+        count = judge(queryset.values_list("pk", flat=True), Event.Verdict.SUSPECT)
+        self.message_user(request, f"{count} events do not count any more.")
 
 
 @admin.register(ScoreEntry)

@@ -22,7 +22,7 @@ from leads.forms import MoveForm
 from leads.forms_lead import FACTS, ConsentForm, FactForm, NoteForm, TalkForm, TaskForm
 from leads.hand_moves import Outcome, move_all, undo_all
 from leads.ledger import explain_score, older_lines
-from leads.models import Lead, ScoringVersion, Stage, Transition, User
+from leads.models import FoldState, Lead, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
 from leads.timeline import KINDS, build_timeline, look_forward
 from leads.toasts import with_toast
@@ -45,7 +45,8 @@ def head_part(request: HttpRequest, lead: Lead) -> Context:
     """Name, score, stages, and what is missing for the next one."""
     stages, version = list(Stage.objects.all()), ScoringVersion.live()
     outlook = look_ahead(lead, version, stages, now=timezone.now())
-    return {"stages": stages, "outlook": outlook, "version": version}
+    broken = FoldState.objects.broken().filter(lead=lead).defer("state", "traceback").first()
+    return {"stages": stages, "outlook": outlook, "version": version, "broken": broken}
 
 
 def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None) -> Context:

@@ -10,11 +10,14 @@ from django.views.decorators.http import require_POST, require_safe
 from leads.access import marketer_page, signed_in
 from leads.changes import DraftMoved
 from leads.draft_forms import PublishForm, SeenForm
-from leads.models import ScoringVersion
-from leads.scoring_draft import NOTHING, SINGLE, Model, admin_address, differences, discard_draft, look, publish_draft, stage_names
+from leads.fuse import Forecast
+from leads.models import FoldState, Lead
+from leads.scoring_draft import SINGLE, Model, admin_address, check_seen, discard_draft, foresee, look, publish_draft
 from leads.shape import PublishError
+from leads.versions import newest_versions, open_jobs
 
-VERSIONS = 10
+# Versions on the page; all of them have a page of their own.
+SHOWN = 10
 # Title, what it is about, the model whose form adds one.
 PARTS = {
     "gates": ("Gates", "When a lead moves from one stage to another.", "gate"),
@@ -35,17 +38,30 @@ def scoring(request: HttpRequest) -> HttpResponse:
     return answer(request, look(), asks=asks)
 
 
-def answer(request: HttpRequest, model: Model, *, asks: str, problem: str = "", note: str = "", status: int = 200) -> HttpResponse:
-    """The page, with the question `asks` (review or discard) open, and what went wrong."""
+def answer(
+    request: HttpRequest,
+    model: Model,
+    *,
+    asks: str,
+    problem: str = "",
+    form: PublishForm | None = None,
+    forecast: Forecast | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page, with the question `asks` (review or discard) open, what went wrong, and what is to be confirmed."""
     context: dict[str, Any] = {
         "model": model,
         "draft": model.draft,
         "mine": model.draft.by(signed_in(request)),
         "asks": asks if model.draft.changes else "",
         "problem": problem,
-        "form": PublishForm(initial={"seen": model.draft.fingerprint, "note": note}),
+        "form": form or PublishForm(initial=going_back(request)),
+        "forecast": forecast,
+        "lead_count": Lead.objects.current().count() if asks == "review" else 0,
         "parts": [part_of(part, model) for part in PARTS],
-        "versions": history(),
+        "versions": newest_versions(SHOWN),
+        "jobs": open_jobs(),
+        "broken_count": FoldState.objects.broken().count(),
     }
     return render(request, "leads/scoring.html", context, status=status)
 
@@ -58,28 +74,32 @@ def part_of(part: str, model: Model) -> dict[str, Any]:
     return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": model.draft.problems.get(part, [])}
 
 
-def history() -> list[dict[str, Any]]:
-    """The last versions, each with what it changed."""
-    versions = list(ScoringVersion.objects.select_related("published_by")[: VERSIONS + 1])
-    stages = stage_names()
-    before = [version.document for version in versions[1:]] + [NOTHING]
-    shown = list(zip(versions, before, strict=False))[:VERSIONS]
-    return [{"version": version, "changes": differences(was, version.document, stages)} for version, was in shown]
+def going_back(request: HttpRequest) -> dict[str, Any]:
+    """What the publish form says at first, when the draft was just made to say what an earlier version says."""
+    number = request.GET.get("restores", "")
+    return {"restores": int(number), "note": f"Back to Version {number}"} if number.isdecimal() and len(number) < 10 else {}
 
 
 @require_POST
 @marketer_page
 def publish(request: HttpRequest) -> HttpResponse:
-    """Publish the draft that was looked at."""
+    """Publish the draft that was looked at; if very many leads would move, ask once more."""
     form = PublishForm(request.POST)
     if not form.is_valid():
-        return answer(request, look(), asks="review", problem="The note is too long; 300 characters are the most.", status=422)
-    note = form.cleaned_data["note"]
+        return answer(request, look(), asks="review", problem="The note is too long; 300 characters are the most.", form=form, status=422)
+    data = form.cleaned_data
+    history = data["scope"] == PublishForm.HISTORY
     try:
-        version = publish_draft(form.cleaned_data["seen"], by_user=signed_in(request), note=note)
+        check_seen(data["seen"])
+        if data["sure"] != data["scope"] and (found := foresee(history=history)).asks:
+            return answer(request, look(), asks="review", form=form, forecast=found)
+        version = publish_draft(
+            data["seen"], by_user=signed_in(request), note=data["note"], rescore=history, tell=data["tell"], restores=data["restores"]
+        )
     except (DraftMoved, PublishError) as error:
-        return answer(request, look(), asks="review", problem=told(error), note=note, status=422)
-    messages.success(request, f"{version} is live. It scores what happens from now on.")
+        return answer(request, look(), asks="review", problem=told(error), form=form, status=422)
+    scores = "It scores what happens from now on, and the past is scored anew." if history else "It scores what happens from now on."
+    messages.success(request, f"{version} is live. {scores}")
     return redirect("leads:scoring")
 
 

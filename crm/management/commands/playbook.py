@@ -26,7 +26,7 @@ class Command(BaseCommand):
             each.add_argument("file", metavar="FILE", help="YAML or JSON; - reads from standard input")
             if verb == "apply":
                 each.add_argument("--publish", action="store_true", help="publish the scoring model and the campaigns of the file")
-                each.add_argument("--rescore", action="store_true", help="re-score history as well")
+                each.add_argument("--rescore", action="store_true", help="with --publish: score by it what happened before, too")
                 each.add_argument("--overwrite", action="store_true", help="go over what people edited since the last apply or export")
         export = verbs.add_parser("export", help="write the draft as a playbook")
         export.add_argument("file", metavar="FILE", nargs="?", help="where to; standard output if left out")
@@ -52,13 +52,14 @@ class Command(BaseCommand):
         self.stdout.write(playbook.plan(read_text(file)))
 
     def run_apply(self, *, file: str, publish: bool, rescore: bool, overwrite: bool, **options: Any) -> None:
-        if rescore:
-            raise CommandError("--rescore is not built yet; apply without it, new events score by the new version. Nothing was changed.")
-        applied = playbook.apply(read_text(file), publish=publish, overwrite=overwrite)
+        if rescore and not publish:
+            raise CommandError("--rescore goes with --publish: a draft scores nothing. Nothing was changed.")
+        applied = playbook.apply(read_text(file), publish=publish, rescore=rescore, overwrite=overwrite)
         for line in applied.changes or ["The draft says all of it already."]:
             self.stdout.write(line)
         if applied.version:
-            self.stdout.write(f"Scoring: {applied.version} is live.")
+            past = " The past is scored by it too, in the background; /scoring/versions/ shows how far that is." if rescore else ""
+            self.stdout.write(f"Scoring: {applied.version} is live.{past}")
         for version in applied.campaigns:
             self.stdout.write(f"Campaign: {version}, {version.campaign.status}.")
         if not publish:
