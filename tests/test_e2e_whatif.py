@@ -21,6 +21,7 @@ def draft(db):
     """Some people who did some things, and a draft that would move some of them."""
     write_draft(model())
     version = publishing.publish()
+    tasks.advance_rescores()
     now = timezone.now()
     for n in range(1, 7):
         lead = make_lead(name=LONG if n == 6 else f"Person {n}", company=make_company())
