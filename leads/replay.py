@@ -107,8 +107,11 @@ class Replay:
 
         Both begin where the lead really stood. Moves by hand are made in both when they were made; those of gates are not repeated.
         """
+        live = self.versions.live
+        if self.stays(history, since):
+            return Window([], [])
         place = bisect_right(history.facts, since, key=itemgetter(0))
-        live, facts = self.versions.live, history.facts[place:]
+        facts = history.facts[place:]
         begins = self.begin(history, place, since, self.tried)
         tried = self.replay(begins, facts, history.moves, since, self.tried)
         if live is None:
@@ -116,6 +119,14 @@ class Replay:
         if live.exclude != self.tried.exclude:
             begins = self.begin(history, place, since, live)
         return Window(self.replay(begins, facts, history.moves, since, live), tried)
+
+    def stays(self, history: History, since: int) -> bool:
+        """Whether a lead stood at `since` where no gate leads on in either model, and nobody moved it since: most that are won or lost."""
+        stood = [recorded.move.to_stage for recorded in history.moves if recorded.move.at <= since]
+        if not stood or by_hand(history.moves, since):
+            return False
+        models = [self.tried, *([self.versions.live] if self.versions.live else [])]
+        return not any(model.gates.get(stood[-1]) for model in models)
 
     def begin(self, history: History, place: int, since: int, model: Model) -> State:
         """Where the lead stood at `since`; it carries what both models count. Whom `model` excludes was excluded."""

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from leads.bell import ring
 from leads.histories import next_leads, read_histories
-from leads.models import Lead, ScoringVersion, User, WhatIf
+from leads.models import Lead, Rescore, ScoringVersion, User, WhatIf
 from leads.replay import Replay
 from leads.versions_in_force import to_micros
 from leads.whatif_result import Tally, dump, load
@@ -59,9 +59,15 @@ def go_on(what_if: WhatIf) -> None:
 # --- the work ------------------------------------------------------------------------------------
 
 
+def waits_for() -> ScoringVersion | None:
+    """The version under which leads are still being looked at anew: until that is done, what stands is half of one, half of the other."""
+    job = Rescore.objects.select_related("version").filter(state=Rescore.State.RUNNING).first()
+    return job.version if job else None
+
+
 def run_all_due() -> None:
     """Run every what-if that somebody asked for, to its end."""
-    while True:
+    while waits_for() is None:
         token, pks = WhatIf.objects.due(timezone.now()).only("pk").claim(1, lease=LEASE)
         if not pks:
             return

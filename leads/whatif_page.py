@@ -117,7 +117,8 @@ class Result:
         begins = max(self.tally.until - (number + 1) * WEEK, self.tally.since)
         day = timezone.localtime(from_micros(begins))
         moves = [(live.get(arrow, 0), tried.get(arrow, 0)) for arrow in self.arrows]
-        return WeekRow(f"{day.day} {day:%b}", moves, (sum(live.values()), sum(tried.values())))
+        short = "" if begins > self.tally.since or not self.what_if.days % 7 else f" ({self.what_if.days % 7} d)"
+        return WeekRow(f"{day.day} {day:%b}{short}", moves, (sum(live.values()), sum(tried.values())))
 
     @property
     def outcomes(self) -> list[str]:
@@ -196,16 +197,17 @@ def outcome_words(word: str, outcome: Outcome, stage: str, days: int, other: str
     if not outcome.leads:
         return f"No lead was {word} in these {days} days."
     leads = f"{outcome.leads:,} {'lead was' if outcome.leads == 1 else 'leads were'} {word} in these {days} days."
-    return f"{leads} Live brings {given_words(outcome.live)} to {stage} before that; the {other} {given_words(outcome.tried)}."
+    live, tried = given_words(outcome.live), given_words(outcome.tried)
+    return f"{leads} Live had brought {live} to {stage} before; the {other} would have brought {tried}."
 
 
 def given_words(days: Counts) -> str:
-    """How many, and how early: "4 of them, 14 days ahead (median)"."""
+    """How many, and how early: "4 of them (14 days ahead in the median)"."""
     number = sum(days.values())
     if not number:
         return "none of them"
     ahead = median_low([int(day) for day, times in days.items() for _ in range(times)])
-    return f"{number:,} of them, {ahead:,} {'day' if ahead == 1 else 'days'} ahead in the median"
+    return f"{number:,} of them ({ahead:,} {'day' if ahead == 1 else 'days'} ahead in the median)"
 
 
 def arrow_words(arrow: str, name: Any) -> str:

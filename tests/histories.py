@@ -8,10 +8,9 @@ import msgspec
 import time_machine
 from django.utils import timezone
 
-from leads import gates, intake, publishing, scoring
+from leads import gates, intake, publishing, scoring, tasks
 from leads.documents import ModelDoc
-from leads.models import Delivery, Event, Lead, ScoringVersion, Stage
-from leads.versions_in_force import read_versions
+from leads.models import Delivery, Lead, Stage
 from tests.factories import make_rep, make_source
 
 STAGES_FORTH = ["mql", "sql", "won", "lost", "cold"]
@@ -81,7 +80,7 @@ def live_through(seed, *, days=30, steps=40):
         if step in (0, steps // 2):
             with time_machine.travel(now, tick=False):
                 write_draft(model() if step else model(fit=[]))
-                publishing.publish()
+                publish_from_now_on()
         now = min(now + timedelta(hours=chance.random() * 2 * 24 * days / steps), timezone.now())
         with time_machine.travel(now, tick=False):
             body = json.dumps([some_message(chance, now) for _ in range(chance.randint(1, 5))]).encode()
@@ -119,18 +118,15 @@ def move_somebody(chance, rep):
 
 
 def publish_with_rescore():
-    """Publish the draft for the past too, and score everything anew."""
-    version = publishing.publish()
-    ScoringVersion.objects.filter(pk=version.pk).update(rescored=True)
-    Event.objects.update(model_version=version)
-    scoring.refold(Lead.objects.current().values_list("pk", flat=True), now=timezone.now(), historical=True)
+    """Publish the draft for the past too, and let the workers score everything anew."""
+    publishing.publish(rescore=True)
+    tasks.advance_rescores()
 
 
 def publish_from_now_on():
-    """Publish the draft, and look at everybody once."""
+    """Publish the draft, and let the workers look at everybody."""
     publishing.publish()
-    leads = scoring.lock_leads(Lead.objects.current().values_list("pk", flat=True))
-    scoring.fold_leads(leads, read_versions(), now=timezone.now())
+    tasks.advance_rescores()
 
 
 def standing():

@@ -48,9 +48,11 @@ def ask(*, days=30):
 
 
 def published(document=None):
-    """A live model."""
+    """A live model, and everybody looked at under it."""
     write_draft(document or model())
-    return publishing.publish()
+    version = publishing.publish()
+    tasks.advance_rescores()
+    return version
 
 
 def make_person(*events, version, days_ago=1, **fields):
@@ -246,6 +248,22 @@ def test_a_publication_on_the_way_ends_it_with_the_reason(client, marketer):
     what_if.refresh_from_db()
     assert what_if.state == "failed"
     assert "Another version was published meanwhile" in words(client.get(f"/scoring/whatif/{what_if.uid}/"))
+
+
+def test_it_waits_while_a_publication_is_still_looking_at_leads(client, marketer):
+    version = published()
+    make_person("A", version=version)
+    write_draft(DRAFTS["points"])
+    publishing.publish(rescore=True)
+    what_if = whatif.start(draft_to_try(), days=30)
+
+    tasks.run_what_ifs()
+    page = words(client.get(f"/scoring/whatif/{what_if.uid}/"))
+    sweep.run_everything_due()
+
+    what_if.refresh_from_db()
+    assert "Waiting. Leads are still being looked at anew under version 2" in page
+    assert (what_if.state, load(what_if.result).differ) == ("done", 0)
 
 
 def test_one_that_killed_its_workers_waits_for_a_click(client, marketer):

@@ -64,6 +64,7 @@ def what_if_page(request: HttpRequest, uid: UUID) -> HttpResponse:
     context = {
         "what_if": what_if,
         "is_running": is_running,
+        "waits_for": trying.waits_for() if is_running else None,
         "is_stuck": is_running and WhatIf.objects.stuck().filter(pk=what_if.pk).exists(),
     }
     if request.htmx and is_running:  # type: ignore[attr-defined]
