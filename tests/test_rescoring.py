@@ -13,7 +13,21 @@ from django.utils import timezone
 from campaigns.models import Enrollment, Message
 from crm import sweep
 from leads import intake, rescoring, tasks
-from leads.models import Delivery, Event, FoldState, Gate, Lead, Notification, Rescore, ScoreEntry, ScoringRule, ScoringVersion, Stage, Task
+from leads.models import (
+    Delivery,
+    Event,
+    FitRule,
+    FoldState,
+    Gate,
+    Lead,
+    Notification,
+    Rescore,
+    ScoreEntry,
+    ScoringRule,
+    ScoringVersion,
+    Stage,
+    Task,
+)
 from leads.publishing import publish
 from tests.factories import make_campaign, make_consent, make_rep, make_source, make_step
 
@@ -147,6 +161,22 @@ def test_gates_are_tried_under_the_new_version_for_everybody(source):
     tasks.advance_rescores()
 
     assert scores() == [(20, "sql")] * 3
+    assert not verified()
+
+
+@pytest.mark.parametrize("rescore", [False, True], ids=["from now on", "history"])
+def test_fit_is_looked_at_anew_for_everybody(source, rescore):
+    post(source, did(0, "SIGNED_UP", traits={"title": "CTO"}), did(1, "SIGNED_UP"))
+    FitRule.objects.create(key="cto", points=15, when=[{"field": "lead.title", "op": "has_word", "value": "CTO"}])
+    version = publish(rescore=rescore)
+
+    tasks.advance_rescores()
+
+    assert list(Lead.objects.order_by("pk").values_list("fit", flat=True)) == [15, 0]
+    lead = Lead.objects.get(email=mail(0))
+    stands = version.published_at if not rescore else lead.events.get().at
+    assert list(lead.entries.values_list("axis", "at", "points")) == [("fit", stands, 15)]
+    assert Rescore.objects.get(version=version).changed == 1
     assert not verified()
 
 
