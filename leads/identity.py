@@ -109,11 +109,15 @@ class Directory:
         self.write_reviews()
 
     def lock(self, wanted: set[Key], uids: set[str]) -> None:
-        """Look the keys up without locks, lock their leads in pk order, look again under the locks."""
+        """Look the keys up without locks, lock their leads in pk order, look again under the locks.
+
+        Colleagues who are folded too are locked with them: whoever locks them later may meet somebody who comes the other way.
+        """
         found = {row.lead_id for row in owners_of(wanted)}
         for pk, survivor_pk in Lead.objects.filter(uid__in=uids).values_list("pk", "merged_into_id"):
             found |= {pk, survivor_pk or pk}
-        rows = scoring.lock_leads(found)
+        locked = scoring.lock_leads(found | scoring.colleagues_of(found, {arrival.incoming.type for arrival in self.arrivals}))
+        rows = {pk: locked[pk] for pk in sorted(found) if pk in locked}
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
         for kind, value, lead_id in Identity.objects.filter(lead__in=rows).values_list("kind", "value", "lead_id"):
             self.people[lead_id].keys[kind].add(value)
