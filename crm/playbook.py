@@ -9,11 +9,11 @@ from django.db import transaction
 
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.publishing import publish_campaign
-from crm import yaml_lines
 from crm.playbook_checks import file_problems, located, removal_problems
 from crm.playbook_diff import difference, edits
 from crm.playbook_document import FRESH, SECTIONS, PlaybookDoc, as_written
 from crm.playbook_rows import draft, live, write
+from leads import yaml_lines
 from leads.models import ScoringVersion, User, Workspace
 from leads.publishing import lock_workspace, publish
 from leads.shape import Problem, PublishError

@@ -8,7 +8,7 @@ from django.conf import settings as live_settings
 from django.db import connections
 
 from crm.celery import app as celery
-from leads import scoring, workspace_zone
+from leads import scoring, seen, workspace_zone
 from leads.doors import forget_keys
 from leads.models import Stage
 from tests.browser import browser_page, chromium
@@ -25,6 +25,7 @@ def _test_settings(settings, tmp_path):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.MAILBOX_DIR = tmp_path / "mailbox"
     forget_keys()
+    seen.forget()
     scoring.compiled.cache_clear()
     workspace_zone.zone_in.cache_clear()
 

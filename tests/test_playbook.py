@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Enrollment, Step
-from crm import playbook, yaml_lines
+from crm import playbook
+from leads import yaml_lines
 from leads.models import Gate, Reason, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
 from tests.factories import make_lead
 
