@@ -2,7 +2,6 @@
 
 import math
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 

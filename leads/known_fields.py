@@ -94,15 +94,19 @@ def known_of_leads(place: Place) -> list[Choice]:
     """The fields every lead has; names and phones are not shown, addresses masked."""
     rows = list(Lead.objects.known().order_by("-pk").values(*PERSON)[:LOOKED_AT])
     unknown = UNKNOWN.get(place, ())
-    person = [Choice(f"lead.{name}", name, kind, shown(example_of(name, row[name]) for row in rows), True) for name, kind in PERSON.items()]
-    return person + [Choice(f"lead.{name}", name, kind, (), True) for name, kind in STANDING.items() if name not in unknown]
+    examples = {name: shown(example_of(name, row[name]) for row in rows) for name in PERSON}
+    names = PERSON | {name: kind for name, kind in STANDING.items() if name not in unknown}
+    return [Choice(f"lead.{name}", name, kind, examples.get(name, ()), fixed=True) for name, kind in names.items()]
 
 
 def known_of_companies() -> list[Choice]:
     """The fields most companies have."""
-    rows = list(Company.objects.order_by("-pk").values("name", "domain", "traits")[:LOOKED_AT])
-    values = {name: [row[name] if name in row else row["traits"].get(name) for row in rows] for name in FIRM}
-    return [Choice(f"company.{name}", name, kind, shown(values[name]), name in ("name", "domain")) for name, kind in FIRM.items()]
+    rows = Company.objects.order_by("-pk").values_list("name", "domain", "traits")[:LOOKED_AT]
+    known = [
+        {"name": name, "domain": domain, **{key: traits.get(key) for key in ("employees", "industry")}} for name, domain, traits in rows
+    ]
+    examples = {name: shown(each[name] for each in known) for name in FIRM}
+    return [Choice(f"company.{name}", name, kind, examples[name], fixed=name in ("name", "domain")) for name, kind in FIRM.items()]
 
 
 def known_types(derived: Iterable[str]) -> list[tuple[str, Any]]:

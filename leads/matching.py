@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 from django.conf import settings
@@ -30,10 +32,11 @@ NUMBERS = {"lead.score", "lead.engagement", "lead.fit", "lead.stage"}
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """How many of how many; `looked_at` fewer than `total` when there are too many to look at each."""
+    """How many of all that come into question; `looked_at` fewer than these candidates when they are too many."""
 
     found: int
     looked_at: int
+    candidates: int
     total: int
 
     @property
@@ -41,11 +44,11 @@ class Matches:
         """The sentence about it."""
         if not self.total:
             return "No lead can match yet: there is none here."
-        if self.looked_at == self.total:
+        if self.looked_at == self.candidates:
             return f"{self.found:,} of {self.total:,} {'lead matches' if self.total == 1 else 'leads match'} now."
-        about = round(self.found / self.looked_at * self.total, -2)
+        about = round(self.found / self.looked_at * self.candidates, -2)
         number = f"About {about:,}" if self.found else "Hardly any"
-        return f"{number} of {self.total:,} leads match now; {self.looked_at:,} of them were looked at."
+        return f"{number} of {self.total:,} leads match now; {self.looked_at:,} were looked at."
 
 
 def count_words(place: Place, conditions: Any, *, match: str = "all", origins: Collection[str] = (), event: str = "") -> str:
@@ -84,16 +87,11 @@ def count_leads(place: Place, node: Node, origins: Collection[str]) -> Matches:
 
 def narrow(node: Node) -> Q:
     """A filter that leaves out nobody the condition holds for: only what columns say exactly as the engine's state does."""
-    if isinstance(node, All):
-        joined = Q()
-        for part in node.nodes:
-            joined &= narrow(part)
-        return joined
-    if isinstance(node, AnyOf):
-        parts, joined = [narrow(part) for part in node.nodes], Q()
-        for part in parts if all(parts) else []:
-            joined |= part
-        return joined
+    if isinstance(node, All | AnyOf):
+        parts = [narrow(part) for part in node.nodes]
+        if isinstance(node, All):
+            return reduce(and_, parts, Q())
+        return reduce(or_, parts, Q()) if all(parts) else Q()
     safe = isinstance(node, Number) or (isinstance(node, Field) and node.path in NUMBERS)
     return to_q(node, campaign_q=lambda campaign: Q(), now=timezone.now())[0] if safe else Q()
 
@@ -101,29 +99,29 @@ def narrow(node: Node) -> Q:
 def matching(node: Node, leads: QuerySet[Lead]) -> Iterator[bool]:
     """Whether the condition holds, for each of the leads."""
     now = to_micros(timezone.now())
-    rows = list(leads.values_list("pk", "company_id", "stage_id", "fold_state__state"))
+    rows = list(leads.values_list("pk", "company_id", "stage_id", "fold_state__state", "fold_state__version"))
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        states = {pk: State.from_json(state) if state else State(stage) for pk, _, stage, state in batch}
-        fill_counters(node, states, {pk: company for pk, company, _, _ in batch}, now)
+        states = {pk: State.from_json(state) if state else State(str(stage)) for pk, _, stage, state, _ in batch}
+        fill_counters(node, states, {pk: company for pk, company, *_ in batch}, {version for *_, version in batch})
         for state in states.values():
             view = FoldView(state, settings.EVIDENCE_POINTS)
             view.at = now
             yield node.holds(view)
 
 
-def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], now: int) -> None:
-    """Count what the live model doesn't, so that a state answers every condition; one query a condition."""
+def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], versions: set[int | None]) -> None:
+    """Count what the states don't (of the live model they do), so that they answer every condition; one query a condition."""
     model = live_model()
-    known = model.counter_keys if model else frozenset()
+    known = model.counter_keys if model and versions == {model.version} else frozenset()
     for cond in {count.key: count for count in event_counts(node) if count.of == "company" or count.key not in known}.values():
-        times = times_of(cond, companies, now)
+        times = times_of(cond, companies)
         for pk, state in states.items():
             owner = (companies[pk] or -pk) if cond.of == "company" else pk
             state.counters[cond.key] = times.get(owner, [])
 
 
-def times_of(cond: EventCount, companies: Mapping[int, int | None], now: int) -> dict[int, list[int]]:
+def times_of(cond: EventCount, companies: Mapping[int, int | None]) -> dict[int, list[int]]:
     """When what is counted happened, by lead (of: company: by company, or minus the lead)."""
     of_company = cond.of == "company"
     who = Q(lead__in=companies) | (Q(lead__company__in={pk for pk in companies.values() if pk}) if of_company else Q())

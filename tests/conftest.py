@@ -5,6 +5,7 @@ import importlib
 import pytest
 from django.apps import apps
 from django.conf import settings as live_settings
+from django.core.cache import cache
 from django.db import connections
 
 from crm.celery import app as celery
@@ -26,6 +27,7 @@ def _test_settings(settings, tmp_path):
     settings.MAILBOX_DIR = tmp_path / "mailbox"
     forget_keys()
     seen.forget()
+    cache.clear()
     scoring.compiled.cache_clear()
     workspace_zone.zone_in.cache_clear()
 
