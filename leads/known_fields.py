@@ -102,10 +102,8 @@ def known_of_leads(place: Place) -> list[Choice]:
 def known_of_companies() -> list[Choice]:
     """The fields most companies have."""
     rows = Company.objects.order_by("-pk").values_list("name", "domain", "traits")[:LOOKED_AT]
-    known = [
-        {"name": name, "domain": domain, **{key: traits.get(key) for key in ("employees", "industry")}} for name, domain, traits in rows
-    ]
-    examples = {name: shown(each[name] for each in known) for name in FIRM}
+    known = [{"name": name, "domain": domain} | {key: traits[key] for key in FIRM if key in traits} for name, domain, traits in rows]
+    examples = {name: shown(each.get(name) for each in known) for name in FIRM}
     return [Choice(f"company.{name}", name, kind, examples[name], fixed=name in ("name", "domain")) for name, kind in FIRM.items()]
 
 

@@ -73,16 +73,11 @@ def count_leads(place: Place, node: Node, origins: Collection[str]) -> Matches:
     base = Lead.objects.known() if place == Place.EXCLUDE else Lead.objects.known().filter(excluded=False)
     if place == Place.GATE:
         base = base.filter(stage_id__in=origins)
-    total, narrowed = base.count(), base.filter(narrow(node))
-    candidates = narrowed.count()
-    looked_at = min(candidates, MOST_LEADS)
+    narrowed = base.filter(narrow(node))
     # Ids are chance, so their order is a fair sample.
-    found = sum(matching(node, narrowed.order_by("uid")[:MOST_LEADS]))
-    return (
-        Matches(found, total, total)
-        if looked_at == candidates
-        else Matches(round(found / looked_at * candidates / total * looked_at), looked_at, total)
-    )
+    answers = list(matching(node, narrowed.order_by("uid")[:MOST_LEADS]))
+    candidates = len(answers) if len(answers) < MOST_LEADS else narrowed.count()
+    return Matches(sum(answers), len(answers), candidates, base.count())
 
 
 def narrow(node: Node) -> Q:
