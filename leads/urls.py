@@ -1,8 +1,40 @@
 """Addresses of the pages about leads."""
 
-from django.urls import path
+from django.urls import path, register_converter
 
-from leads.views import board, companies, imports, lead, lead_actions, lead_list, new_lead, notifications, profile, scoring, sources, today
+from leads.scoring_draft import PARTS
+from leads.views import (
+    board,
+    companies,
+    imports,
+    lead,
+    lead_actions,
+    lead_list,
+    new_lead,
+    notifications,
+    profile,
+    scoring,
+    scoring_edit,
+    sources,
+    today,
+)
+
+
+class PartConverter:
+    """A part of the scoring model in an address."""
+
+    regex = "|".join(PARTS)
+
+    def to_python(self, value: str) -> str:
+        """The part's word."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The part's word."""
+        return value
+
+
+register_converter(PartConverter, "part")
 
 app_name = "leads"
 urlpatterns = [
@@ -56,6 +88,10 @@ urlpatterns = [
     path("scoring/", scoring.scoring, name="scoring"),
     path("scoring/publish/", scoring.publish, name="scoring-publish"),
     path("scoring/discard/", scoring.discard, name="scoring-discard"),
+    path("scoring/<part:part>/new/", scoring_edit.new_entry, name="scoring-new"),
+    path("scoring/<part:part>/<str:key>/", scoring_edit.entry, name="scoring-entry"),
+    path("scoring/<part:part>/<str:key>/delete/", scoring_edit.delete, name="scoring-delete"),
+    path("scoring/<part:part>/<str:key>/move/", scoring_edit.move, name="scoring-move"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", sources.new_source, name="source-new"),
     path("sources/<int:pk>/", sources.source_page, name="source"),
