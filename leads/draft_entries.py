@@ -37,11 +37,6 @@ def find_entry(part: str, key: str) -> Any:
     return model.objects.filter(key=key).first()
 
 
-def key_of(part: str, row: Any) -> str:
-    """What names the row in an address."""
-    return "edit" if part in SINGLE else str(row.pk) if part == "derive" else str(row.key)
-
-
 def save_entry(part: str, row: Any, *, by_user: User, origins: Iterable[Stage] | None = None) -> None:
     """Save a row of the draft, signed, if anything changed. Raises Refused, and saves nothing, when it could not be published so."""
     with transaction.atomic():

@@ -93,10 +93,11 @@ class PartForm(forms.ModelForm):  # type: ignore[type-arg]
 class KeyedForm(PartForm):
     """A part with a name and a key: the key follows the name until it is published, then it stays."""
 
+    key = forms.CharField(max_length=80, required=False)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         key = self.fields["key"]
-        key.required = False
         key.widget.attrs |= {"spellcheck": "false", "autocapitalize": "none"}
         if version := published_in(type(self.instance), self.instance.key):
             key.disabled = True
@@ -175,6 +176,8 @@ class RuleForm(KeyedForm):
         data: dict[str, Any] = super().clean() or {}
         if not data.get("reset") and data.get("points") is None and "points" not in self.errors:
             self.add_error("points", "Write how many points it gives or takes, or choose what it sets back.")
+        if data.get("reset") and data.get("points") is not None:
+            self.add_error("reset", "A rule either gives points or sets back; leave one of them empty.")
         if (data.get("limit_per") or data.get("limit_days")) and not data.get("limit_times") and "limit_times" not in self.errors:
             self.add_error("limit_times", "Write how often at most, or leave the period empty.")
         return data

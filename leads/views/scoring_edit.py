@@ -14,13 +14,13 @@ from leads.builder import Written
 from leads.builder_cells import boxes
 from leads.builder_form import Builder, wished
 from leads.conditions import ConditionError, Place
-from leads.draft_entries import ORDERED, Refused, delete_entry, find_entry, key_of, move_entry, save_entry
+from leads.draft_entries import ORDERED, Refused, delete_entry, find_entry, move_entry, save_entry
 from leads.forms_scoring import FORMS, PartForm
 from leads.known_fields import Offer, known_types, offer
 from leads.matching import count_words
 from leads.model_words import conditions_phrase
 from leads.publishing import draft_document, rule_entry
-from leads.scoring_draft import PARTS, SENTENCES, SINGLE, anchor_of, stage_names
+from leads.scoring_draft import PARTS, SENTENCES, SINGLE, anchor_of, key_of, stage_names
 from leads.seen import seen_types
 from leads.type_warnings import happening, warning
 from leads.vocabulary import event_key
@@ -175,12 +175,14 @@ class Editing:
         """The page, its builder alone, or only the words about it: what htmx asks for."""
         target = self.request.htmx.target if self.request.htmx else ""  # type: ignore[attr-defined]
         part = {"builder": "#answer", "builder-words": "#words"}.get(target or "", "")
-        context = self.page_context() | self.words_context()
-        if part != "#words" and self.builder:
-            choices = self.offer()
+        choices = Offer() if part == "#words" else self.offer()
+        if self.builder:
             self.builder.settle(choices)
-            context |= {"boxes": boxes(self.builder, choices, stage_names()), "builder": self.builder, "when": WHEN[self.builder.place]}
-            context["empty"] = EMPTY.get(self.builder.place, "")
+        context = self.page_context() | self.words_context()
+        if self.builder:
+            place = self.builder.place
+            context |= {"builder": self.builder, "boxes": boxes(self.builder, choices, stage_names())}
+            context |= {"when": WHEN[place], "empty": EMPTY.get(place, "")}
         return render(self.request, f"leads/scoring_form.html{part}", context, status=status)
 
     def page_context(self) -> dict[str, Any]:
@@ -219,8 +221,6 @@ class Editing:
     def words_context(self) -> dict[str, str]:
         """What the form says as a sentence, and how many it holds for."""
         looking = replace(self.builder, errors={}, problem="") if self.builder else None
-        if looking:
-            looking.settle(Offer())
         written = looking.read(self.before) if looking else Written([])
         if written is None:
             incomplete = "The sentence stands here as soon as every condition is complete."
