@@ -57,8 +57,10 @@ def part_of(part: str, model: Model) -> dict[str, Any]:
     title, about = PARTS[part]
     lines = model.lines[part]
     problems = model.draft.problems.get(part, [])
-    # Of one there is only one, and then it is a line.
-    add = "" if part in SINGLE and lines else reverse("leads:scoring-new", args=[part])
+    add = reverse("leads:scoring-new", args=[part])
+    if part in SINGLE:
+        # There is only one, and then it is a line.
+        add = "" if lines else reverse("leads:scoring-entry", args=[part, "edit"])
     return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": problems, "ordered": part in ORDERED}
 
 
