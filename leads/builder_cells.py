@@ -54,6 +54,12 @@ class Cell:
     where_options: list[Option] = field(default_factory=list)
     units: dict[str, list[Option]] = field(default_factory=dict)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether more is asked of a counted event than how often it happened."""
+        asked = any(self.row.get(name) for name in ("within", "every", "where-what")) or self.row.get("of") == "company"
+        return asked or any(name.startswith(("within", "every", "where")) for name in self.errors)
+
 
 @dataclass(slots=True)
 class Box:
@@ -99,7 +105,10 @@ def mode_of(row: Row) -> str:
 
 def headed(row: Row, offer: Offer) -> list[tuple[str, list[Option]]]:
     """What a row may look at, by headings; what it looks at now is among it."""
-    found = [(head, [(choice.path, choice.words, choice.path == row.what) for choice in choices]) for head, choices in offer.headed]
+    found = [
+        (head, [(each.path, each.name if each.path == row.what else each.words, each.path == row.what) for each in choices])
+        for head, choices in offer.headed
+    ]
     if row.what in MORE and not any(head == "More" and any(path == row.what for path, *_ in options) for head, options in found):
         found.append(("More", [(row.what, MORE[row.what], True)]))
     elif row.what not in ("", OTHER, *KINDS) and offer.find(row.what) is None:

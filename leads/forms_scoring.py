@@ -167,6 +167,11 @@ class RuleForm(KeyedForm):
             "limit_days": "",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, nothing in (("reset", "nothing"), ("limit_per", "no period")):
+            self.fields[name].widget.choices = [("", nothing), *(pair for pair in self.fields[name].widget.choices if pair[0])]
+
     def clean_event(self) -> str:
         """The type in its one form."""
         return read_type(self.cleaned_data["event"])

@@ -31,8 +31,14 @@ class Choice:
     fixed: bool = False
 
     @property
+    def name(self) -> str:
+        """Its name where it stands alone."""
+        root = self.path.partition(".")[0]
+        return f"{root} {self.label}" if root in ("company", "event") and root != self.path else self.label
+
+    @property
     def words(self) -> str:
-        """Its name with examples."""
+        """Its name with examples, for a list under a heading."""
         return f"{self.label} ({', '.join(self.examples)})" if self.examples else self.label
 
 

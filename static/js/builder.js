@@ -16,16 +16,20 @@
   const inputs = () => [...document.querySelectorAll("#builder :is(input:not([type=hidden]), textarea, select)")];
   let asked = new Map();
   let typed = [];
+  let open = [];
   const isBuilder = (event) => event.detail.target?.id === "builder";
   document.addEventListener("htmx:beforeSend", (event) => {
     if (isBuilder(event)) asked = new Map(inputs().map((input) => [input.id, input.value]));
   });
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (!isBuilder(event)) return;
+    open = [...document.querySelectorAll("#builder details[open]")].map((details) => details.id);
     typed = inputs().filter((input) => asked.has(input.id) && asked.get(input.id) !== input.value);
   });
   document.addEventListener("htmx:afterSwap", () => {
     document.querySelectorAll("#builder [data-without-script]").forEach((button) => { button.hidden = true; });
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    open = [];
     for (const old of typed) {
       const input = document.getElementById(old.id);
       if (!input || input.tagName !== old.tagName || input.value === old.value) continue;
