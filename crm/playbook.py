@@ -17,6 +17,7 @@ from leads import yaml_lines
 from leads.models import ScoringVersion, User, Workspace
 from leads.publishing import lock_workspace, publish
 from leads.shape import Problem, PublishError
+from leads.type_warnings import type_warnings
 
 SHIPPED = Path(__file__).parent / "playbooks" / "shipped.yaml"
 PUBLISHED = ("scoring", "gates", "campaigns")
@@ -45,6 +46,12 @@ def check(text: str) -> list[Problem]:
         return file_problems(read_file(text))
     except PublishError as error:
         return error.problems
+
+
+def warnings(text: str) -> list[Problem]:
+    """What is odd in a good playbook but stops nothing: event types nobody has ever sent."""
+    wanted, document = read_sections(text)
+    return located([Problem(path, message) for path, message in type_warnings(wanted)], document)
 
 
 def plan(text: str) -> str:

@@ -46,7 +46,7 @@ class Matches:
             return "No lead can match yet: there is none here."
         if self.looked_at == self.candidates:
             return f"{self.found:,} of {self.total:,} {'lead matches' if self.total == 1 else 'leads match'} now."
-        about = round(self.found / self.looked_at * self.candidates, -2)
+        about = int(round(self.found / self.looked_at * self.candidates, -2))
         number = f"About {about:,}" if self.found else "Hardly any"
         return f"{number} of {self.total:,} leads match now; {self.looked_at:,} were looked at."
 

@@ -190,5 +190,6 @@ def test_a_phone_shows_the_forms_whole(browser_page, model):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
         small = page.evaluate("""[...document.querySelectorAll('.part-form :is(.btn, .icon-button, .form-control, .form-select)')]
-            .filter((each) => each.offsetParent && each.getBoundingClientRect().height < 44).map((each) => each.id || each.textContent.trim())""")
+            .filter((each) => each.offsetParent && each.getBoundingClientRect().height < 44)
+            .map((each) => each.id || each.textContent.trim())""")
         assert small == [], address
