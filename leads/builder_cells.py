@@ -53,6 +53,7 @@ class Cell:
     where: Comparison | None = None
     where_options: list[Option] = field(default_factory=list)
     units: dict[str, list[Option]] = field(default_factory=dict)
+    warning: str = ""
 
     @property
     def has_more(self) -> bool:

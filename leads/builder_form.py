@@ -35,6 +35,7 @@ class Builder:
     errors: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
     problem: str = ""
     focus: str = ""
+    is_open: bool = False  # the text is being edited
 
     # --- where it comes from
 
@@ -51,7 +52,7 @@ class Builder:
         """The builder as somebody has left it."""
         match = ANY if data.get("match") == ANY else ALL
         if (text := data.get("conditions-text")) is not None:
-            return cls(place, gate, text=text[:MAX_TEXT].replace("\r\n", "\n"), match=match)
+            return cls(place, gate, text=text[:MAX_TEXT].replace("\r\n", "\n"), match=match, is_open=True)
         groups: list[Group] = []
         while len(groups) < MAX_GROUPS and (kind := data.get(f"g{len(groups)}")) is not None:
             groups.append(Group(kind if kind in GROUPS else ALL, read_group(data, len(groups))))
@@ -104,7 +105,7 @@ class Builder:
         """From rows to YAML, if the rows can be read."""
         if written := self.read(Written([])):
             self.text, self.match = yaml_lines.write(written.conditions), written.match
-            self.focus = "conditions-text"
+            self.focus, self.is_open = "conditions-text", True
 
     def to_rows(self) -> None:
         """From YAML to rows, if rows can say it."""

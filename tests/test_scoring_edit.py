@@ -491,7 +491,7 @@ def test_htmx_gets_the_builder_or_only_the_words(client, marketer):
 
     assert builder.lstrip().startswith('<fieldset class="builder"')
     assert 'id="type-note" hx-swap-oob="true"' in builder
-    assert said.lstrip().startswith('<div class="builder-words"')
+    assert said.lstrip().startswith('<p class="sentence">')
     assert "+10 points" in said
     assert not ScoringRule.objects.exists()
 

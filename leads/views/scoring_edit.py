@@ -1,6 +1,7 @@
 """The forms of the scoring model: rules, fit, quiet, limits, who does not count, derived types and gates. Saving changes the draft only."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from django.contrib import messages
@@ -41,6 +42,8 @@ WHEN = {
     Place.EVENT: "When",
     Place.GATE: "Opens when",
 }
+# Rows that were settled stay as they are; with nothing on offer the others are read as text.
+NOTHING = Offer()
 EMPTY = {Place.RULE: "It counts each time, whatever else holds.", Place.EVENT: "All of these events count as the other type too."}
 
 
@@ -173,32 +176,41 @@ class Editing:
 
     def show(self, status: int = 200) -> HttpResponse:
         """The page, its builder alone, or only the words about it: what htmx asks for."""
-        target = self.request.htmx.target if self.request.htmx else ""  # type: ignore[attr-defined]
-        part = {"builder": "#answer", "builder-words": "#words"}.get(target or "", "")
-        choices = Offer() if part == "#words" else self.offer()
-        if self.builder:
-            self.builder.settle(choices)
-        context = self.page_context() | self.words_context()
-        if self.builder:
-            place = self.builder.place
-            context |= {"builder": self.builder, "boxes": boxes(self.builder, choices, stage_names())}
-            context |= {"when": WHEN[place], "empty": EMPTY.get(place, "")}
-        return render(self.request, f"leads/scoring_form.html{part}", context, status=status)
+        target = str(self.request.htmx.target or "") if self.request.htmx else ""  # type: ignore[attr-defined]
+        if target == "builder-words":
+            return render(self.request, "leads/scoring_form.html#said", self.words_context())
+        context = self.builder_context() | self.words_context() | {"part": self.part, "here": self.here, "type_note": self.type_note()}
+        if target == "builder":
+            return render(self.request, "leads/scoring_form.html#answer", context)
+        return render(self.request, "leads/scoring_form.html", context | self.page_context(), status=status)
+
+    def builder_context(self) -> dict[str, Any]:
+        """What the builder needs; nothing for a part without conditions."""
+        if self.builder is None:
+            return {}
+        choices, place = self.offer(), self.builder.place
+        self.builder.settle(choices)
+        found = boxes(self.builder, choices, stage_names())
+        for cell in (cell for box in found for cell in box.cells if cell.mode == "event"):
+            cell.warning = warning(event_key(cell.row.get("event")), self.happening)
+        return {"builder": self.builder, "boxes": found, "when": WHEN[place], "empty": EMPTY.get(place, "")}
+
+    @cached_property
+    def happening(self) -> set[str]:
+        """The event types there are, as far as anybody knows."""
+        return happening(draft_document())
 
     def page_context(self) -> dict[str, Any]:
         """What the page needs besides the builder."""
         part, key = self.part, self.key
         return {
-            "part": part,
             "what": NAMES[part],
             "form": self.form,
             "tried": self.tried,
             "title": self.title,
-            "here": self.here,
             "delete": reverse("leads:scoring-delete", args=[part, key]) if self.is_stored else "",
             "back": f"{reverse('leads:scoring')}#{self.anchor}",
             "types": known_types([]) if part in ("rules", "derive", "gates") else [],
-            "type_note": self.type_note(),
         }
 
     def event(self) -> str:
@@ -210,7 +222,7 @@ class Editing:
         """When the type was seen last, or that it never was; None when no type is chosen."""
         if not (name := self.event()):
             return None
-        return {"last": seen_types().get(name), "warning": warning(name, happening(draft_document()))}
+        return {"last": seen_types().get(name), "warning": warning(name, self.happening)}
 
     def offer(self) -> Offer:
         """What conditions may look at here."""
@@ -221,6 +233,8 @@ class Editing:
     def words_context(self) -> dict[str, str]:
         """What the form says as a sentence, and how many it holds for."""
         looking = replace(self.builder, errors={}, problem="") if self.builder else None
+        if looking:
+            looking.settle(NOTHING)
         written = looking.read(self.before) if looking else Written([])
         if written is None:
             incomplete = "The sentence stands here as soon as every condition is complete."
