@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from leads.builder_rows import Condition, Row, RowError, condition_of, row_of
+from leads.builder_rows import Condition, Row, condition_of, row_of
 
 ALL, ANY, NONE = "all", "any", "none"
 GROUPS = {ALL: "All of", ANY: "Any of", NONE: "None of"}
@@ -18,14 +18,6 @@ class Group:
 
     kind: str
     rows: list[Row] = field(default_factory=list)
-
-
-class GroupsError(ValueError):
-    """Rows that can't be read: `places` holds (group, row, input, what to do)."""
-
-    def __init__(self, places: list[tuple[int, int, str, str]]) -> None:
-        self.places = places
-        super().__init__(places[0][3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,7 @@ def rows_of(items: Sequence[Any]) -> list[Row] | None:
 
 
 def written(groups: Sequence[Group]) -> list[Condition]:
-    """The groups as a list of conditions that must all hold. Raises GroupsError."""
+    """The groups as a list of conditions that must all hold. Raises RowError."""
     conditions: list[Condition] = []
     for group, items in zip(groups, read_rows(groups), strict=True):
         if not items:
@@ -99,7 +91,7 @@ def written(groups: Sequence[Group]) -> list[Condition]:
 
 
 def written_gate(groups: Sequence[Group]) -> Written:
-    """The groups as a gate holds them: alternatives alone are its `match: any`. Raises GroupsError."""
+    """The groups as a gate holds them: alternatives alone are its `match: any`. Raises RowError."""
     filled = [group for group in groups if group.rows]
     if len(filled) == 1 and filled[0].kind == ANY:
         return Written(read_rows(filled)[0], ANY)
@@ -107,7 +99,7 @@ def written_gate(groups: Sequence[Group]) -> Written:
 
 
 def kept(groups: Sequence[Group], before: Written, *, gate: bool) -> Written:
-    """The groups as a document; as it was written `before` wherever they say the same. Raises GroupsError."""
+    """The groups as a document; as it was written `before` wherever they say the same. Raises RowError."""
     now = written_gate(groups) if gate else Written(written(groups))
     shown = groups_of(before.conditions, before.match)
     if shown is None:
@@ -119,16 +111,5 @@ def kept(groups: Sequence[Group], before: Written, *, gate: bool) -> Written:
 
 
 def read_rows(groups: Sequence[Group]) -> list[list[Condition]]:
-    """The conditions of each group. Raises GroupsError with everything that can't be read."""
-    found: list[list[Condition]] = []
-    wrong: list[tuple[int, int, str, str]] = []
-    for place, group in enumerate(groups):
-        found.append([])
-        for index, row in enumerate(group.rows):
-            try:
-                found[-1].append(condition_of(row))
-            except RowError as error:
-                wrong.append((place, index, error.name, str(error)))
-    if wrong:
-        raise GroupsError(wrong)
-    return found
+    """The conditions of each group. Raises RowError."""
+    return [[condition_of(row) for row in group.rows] for group in groups]

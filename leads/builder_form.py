@@ -8,8 +8,8 @@ from typing import Any
 from django.http import QueryDict
 
 from leads import yaml_lines
-from leads.builder import ALL, ANY, GROUPS, MAX_GROUPS, MAX_ROWS, Group, GroupsError, Written, groups_of, kept, read_rows
-from leads.builder_rows import OTHER, Row
+from leads.builder import ALL, ANY, GROUPS, MAX_GROUPS, MAX_ROWS, Group, Written, groups_of, kept
+from leads.builder_rows import OTHER, Row, RowError, condition_of
 from leads.conditions import ConditionError, Place, parse
 from leads.known_fields import Choice, Offer
 
@@ -134,17 +134,14 @@ class Builder:
         return self.read_text() if self.text is not None else self.read_groups(before)
 
     def read_groups(self, before: Written) -> Written | None:
-        """The conditions in the rows."""
-        try:
-            now = kept(self.groups, before, gate=self.gate)
-        except GroupsError as error:
-            for place, index, name, message in error.places:
-                self.errors.setdefault((place, index), {})[name] = message
-            return None
-        for place, items in enumerate(read_rows(self.groups)):
-            for index, item in enumerate(items):
-                self.check_row(place, index, item)
-        return None if self.errors else now
+        """The conditions in the rows; everything wrong with any of them is noted."""
+        for place, group in enumerate(self.groups):
+            for index, row in enumerate(group.rows):
+                try:
+                    self.check_row(place, index, condition_of(row))
+                except RowError as error:
+                    self.errors.setdefault((place, index), {})[error.name] = str(error)
+        return None if self.errors else kept(self.groups, before, gate=self.gate)
 
     def check_row(self, place: int, index: int, condition: dict[str, Any]) -> None:
         """Note what the language finds wrong with one row."""
