@@ -208,4 +208,5 @@ def sentence(text: str) -> str:
 
 def wished(data: Mapping[str, str]) -> str:
     """What a button of the builder asks for; "" when the form itself was sent."""
-    return wish if re.fullmatch(r"[a-z]+(:[a-z0-9]+)*", wish := data.get("do", "")) else ""
+    wish = data.get("do", "")
+    return wish if not wish or re.fullmatch(r"[a-z]+(:[a-z0-9]+)*", wish) else "show"

@@ -160,7 +160,7 @@ def condition_of(row: Row) -> Condition:
 
 def field_condition(row: Row) -> Condition:
     """A comparison."""
-    if not row.path:
+    if not is_typable(row.path):
         raise RowError("path", "Write which field, for example lead.traits.seats.")
     op = row.get("op")
     if op in WITHOUT_VALUE:
@@ -214,7 +214,11 @@ def value_of(text: str, kind: str, name: str) -> Any:
         if text not in FLAGS:
             raise RowError(name, "Choose yes or no.")
         return FLAGS[text]
-    return read_number(text, name) if kind == "number" else text
+    if kind == "number":
+        return read_number(text, name)
+    if not is_typable(text):
+        raise RowError(name, "There is a character in it that can't be seen; write it anew.")
+    return text
 
 
 def read_number(text: str, name: str) -> int | float:

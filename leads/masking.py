@@ -16,7 +16,7 @@ PRIVATE_WORDS = frozenset(
 )
 ADDRESS = re.compile(r"[^@\s/:?#]+@[^@\s/:?#]+")
 ADDRESS_INSIDE = re.compile(r"\S@\S")
-PHONE = re.compile(r"\+?[\d\s()./-]{7,}")
+PHONE = re.compile(r"(?!\d{4}-\d\d-\d\d$)\+?[\d\s()./-]{7,}")
 TOKEN = re.compile(r"(?=\S*\d)[A-Za-z0-9_\-+=.~]{20,}")
 
 

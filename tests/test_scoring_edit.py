@@ -8,7 +8,10 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from leads.builder_form import INPUTS
 from leads.fold_state import State
 from leads.models import DerivedType, Exclusion, FitRule, FoldState, Gate, IdleRule, ScoringLimits, ScoringRule, SeenProperty, Stage
 from leads.publishing import publish
@@ -466,6 +469,36 @@ def test_text_and_groups_turn_into_each_other(client, marketer):
     assert '<option value="any" selected>Any of</option>' in back.content.decode()
     assert "deeper than groups can show" in words(stays)
     assert "Write a whole number" in words(wrong)
+
+
+ODD = st.sampled_from(
+    ["", "x", "\x00", "🙂", "1e999", "-1", "²", "99999999999999999999", "any", "event", "other", "lead.title", "between", "in", "d"]
+)
+NAMES = [
+    "g0",
+    "g1",
+    "name",
+    "key",
+    "event",
+    "points",
+    "to",
+    "do",
+    "match",
+    "conditions-text",
+    "from_stages",
+    "expires_after_0",
+    "limit_days",
+]
+NAMES += [f"g{g}r{r}-{name}" for g in (0, 1) for r in (0, 1) for name in ("what", "shown", *INPUTS)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(["rules", "fit", "gates", "derive", "exclude", "limits", "idle"]), st.dictionaries(st.sampled_from(NAMES), ODD))
+def test_whatever_is_posted_the_form_answers(client, marketer, part, data):
+    key = "edit" if part in ("limits", "exclude") else "new"
+
+    for headers in ({}, {"HX-Request": "true", "HX-Target": "builder"}, {"HX-Request": "true", "HX-Target": "builder-words"}):
+        assert client.post(f"/scoring/{part}/{key}/", data, headers=headers).status_code in (200, 302, 422)
 
 
 # --- sentence and number

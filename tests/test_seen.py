@@ -98,6 +98,7 @@ def test_several_kinds_of_values_are_told(post):
         ("url", "https://acme.example/pricing?email=ada@acme.example#top", "https://acme.example/pricing"),
         ("url", "https://acme.example/reset/9f86d081884c7d659a2feaa0c55ad015", None),
         ("path", "/pricing", "/pricing"),
+        ("version", "2026-11-01", "2026-11-01"),
         ("message", "Call me", None),
         ("reason", "write to ada@acme.example please", None),
         ("document", "x" * 90, "x" * 39 + "…"),
