@@ -1,7 +1,7 @@
 """How many leads, or events, a condition holds for at this moment, as the engine would say; with a limit on the work."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -38,10 +38,17 @@ class Matches:
     looked_at: int
     candidates: int
     total: int
+    is_cut: bool = False  # there were more events than can be looked at
 
     @property
     def words(self) -> str:
         """The sentence about it."""
+        busy = " Of leads with very many events only the latest were looked at." if self.is_cut else ""
+        return self.number_words + busy
+
+    @property
+    def number_words(self) -> str:
+        """How many."""
         if not self.total:
             return "No lead can match yet: there is none here."
         if self.looked_at == self.candidates:
@@ -75,9 +82,9 @@ def count_leads(place: Place, node: Node, origins: Collection[str]) -> Matches:
         base = base.filter(stage_id__in=origins)
     narrowed = base.filter(narrow(node))
     # Ids are chance, so their order is a fair sample.
-    answers = list(matching(node, narrowed.order_by("uid")[:MOST_LEADS]))
+    answers, is_cut = matching(node, narrowed.order_by("uid")[:MOST_LEADS])
     candidates = len(answers) if len(answers) < MOST_LEADS else narrowed.count()
-    return Matches(sum(answers), len(answers), candidates, base.count())
+    return Matches(sum(answers), len(answers), candidates, base.count(), is_cut)
 
 
 def narrow(node: Node) -> Q:
@@ -91,45 +98,61 @@ def narrow(node: Node) -> Q:
     return to_q(node, campaign_q=lambda campaign: Q(), now=timezone.now())[0] if safe else Q()
 
 
-def matching(node: Node, leads: QuerySet[Lead]) -> Iterator[bool]:
-    """Whether the condition holds, for each of the leads."""
-    now = to_micros(timezone.now())
+def matching(node: Node, leads: QuerySet[Lead]) -> tuple[list[bool], bool]:
+    """Whether the condition holds, for each of the leads; and whether some of their events were left out."""
+    now, is_cut = to_micros(timezone.now()), False
+    answers: list[bool] = []
     rows = list(leads.values_list("pk", "company_id", "stage_id", "fold_state__state", "fold_state__version"))
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         states = {pk: State.from_json(state) if state else State(str(stage)) for pk, _, stage, state, _ in batch}
-        fill_counters(node, states, {pk: company for pk, company, *_ in batch}, {version for *_, version in batch})
+        is_cut |= fill_counters(node, states, {pk: company for pk, company, *_ in batch}, {version for *_, version in batch})
         for state in states.values():
             view = FoldView(state, settings.EVIDENCE_POINTS)
             view.at = now
-            yield node.holds(view)
+            answers.append(node.holds(view))
+    return answers, is_cut
 
 
-def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], versions: set[int | None]) -> None:
-    """Count what the states don't (of the live model they do), so that they answer every condition; one query a condition."""
-    model = live_model()
-    known = model.counter_keys if model and versions == {model.version} else frozenset()
-    for cond in {count.key: count for count in event_counts(node) if count.of == "company" or count.key not in known}.values():
-        times = times_of(cond, companies)
+def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], versions: set[int | None]) -> bool:
+    """Count what the states don't (of the live model they do), so that they answer every condition; one query a condition.
+
+    Tells whether there were more events than can be looked at.
+    """
+    model, is_cut = live_model(), False
+    counters = [counter for found in model.counters.values() for counter in found] if model and versions == {model.version} else []
+    kept = {counter.key: counter.need for counter in counters}
+    for cond in event_counts(node):
+        if cond.of != "company" and kept.get(cond.key, 0) >= cond.need:
+            continue
+        events = events_of(cond, companies)
+        times, is_cut = times_of(cond, events), is_cut or len(events) == MOST_EVENTS
         for pk, state in states.items():
             owner = (companies[pk] or -pk) if cond.of == "company" else pk
             state.counters[cond.key] = times.get(owner, [])
+    return is_cut
 
 
-def times_of(cond: EventCount, companies: Mapping[int, int | None]) -> dict[int, list[int]]:
-    """When what is counted happened, by lead (of: company: by company, or minus the lead)."""
-    of_company = cond.of == "company"
-    who = Q(lead__in=companies) | (Q(lead__company__in={pk for pk in companies.values() if pk}) if of_company else Q())
+def events_of(cond: EventCount, companies: Mapping[int, int | None]) -> list[Any]:
+    """What may count for these leads, or for anybody at their companies: the latest, in fact order."""
+    who = Q(lead__in=companies)
+    if cond.of == "company":
+        who |= Q(lead__company__in={pk for pk in companies.values() if pk})
     since = {} if cond.within is None else {"at__gt": timezone.now() - timedelta(microseconds=cond.within)}
-    model = live_model()
     events = Event.objects.filter(who, type__in=stored_types(cond.event), **since).exclude(verdict=Event.Verdict.SUSPECT)
+    rows = events.in_fact_order().reverse().values_list("lead_id", "lead__company_id", "type", "properties", "at")
+    return list(rows[:MOST_EVENTS])[::-1]
+
+
+def times_of(cond: EventCount, events: Iterable[Any]) -> dict[int, list[int]]:
+    """When what is counted happened, by lead (of: company: by company, or minus the lead)."""
+    model = live_model()
     times: dict[int, list[int]] = {}
-    rows = events.in_fact_order().values_list("lead_id", "lead__company_id", "type", "properties", "at")
-    for lead_id, company_id, kind, properties, at in rows[:MOST_EVENTS].iterator():
+    for lead_id, company_id, kind, properties, at in events:
         if model and cond.event not in model.types_of(kind, properties):
             continue
         if cond.when.holds(EventView(properties)):
-            kept = times.setdefault((company_id or -lead_id) if of_company else lead_id, [])
+            kept = times.setdefault((company_id or -lead_id) if cond.of == "company" else lead_id, [])
             if cond.every is None or not kept or to_micros(at) - kept[-1] >= cond.every:
                 kept.append(to_micros(at))
     return times

@@ -109,6 +109,30 @@ def test_a_published_gate_counts_alike_from_its_counters(post):
     assert not [query for query in queries if "leads_event" in query["sql"] and "at" in query["sql"] and "lead_id" in query["sql"]]
 
 
+def test_a_gate_that_asks_for_more_than_the_published_one_counts_them_all(post):
+    gate = Gate.objects.create(
+        key="g", to_id="won", conditions=[{"event": "VIEWED", "times": {"at_most": 1}}, {"score": {"at_least": 9}}], match="all"
+    )
+    gate.from_stages.set(Stage.objects.filter(key="cold"))
+    publish()
+    for _ in range(6):
+        post(person(1, "VIEWED"))
+
+    assert count_words(Place.GATE, [{"event": "VIEWED", "times": {"at_least": 6}}], origins=STAGES) == "1 of 1 lead matches now."
+    assert count_words(Place.GATE, [{"event": "VIEWED", "times": {"exactly": 6}}], origins=STAGES) == "1 of 1 lead matches now."
+
+
+def test_more_events_than_can_be_looked_at_are_told(post, monkeypatch):
+    monkeypatch.setattr(matching, "MOST_EVENTS", 3)
+    publish()
+    for _ in range(4):
+        post(person(1, "VIEWED"))
+
+    assert count_words(Place.GATE, [{"event": "VIEWED", "times": {"at_least": 3}}], origins=STAGES) == (
+        "1 of 1 lead matches now. Of leads with very many events only the latest were looked at."
+    )
+
+
 def test_colleagues_at_the_company_count_when_asked(post):
     publish()
     acme = make_company()
