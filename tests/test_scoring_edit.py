@@ -56,7 +56,7 @@ def test_every_part_has_a_form_and_every_line_leads_to_it(client, marketer):
     DerivedType.objects.create(source_type="PAGE_VIEWED", derived_type="VIEWED_PRICING", when=[])
 
     page = client.get("/scoring/").content.decode()
-    addresses = set(re.findall(r'href="(/scoring/\w+/[^"/]+/)"', page))
+    addresses = set(re.findall(r'href="(/scoring/(?:rules|fit|idle|derive|limits|exclude|gates)/[^"/]+/)"', page))
 
     assert len([address for address in addresses if not address.endswith("/new/")]) == 7
     assert len([address for address in addresses if address.endswith("/new/")]) == 5
@@ -187,7 +187,9 @@ def test_saving_the_shipped_model_without_a_change_changes_nothing(client, marke
 
     apply_shipped(active=False)
     before = publish().document
-    addresses = re.findall(r'href="(/scoring/\w+/[^"/]+/)"', client.get("/scoring/").content.decode())
+    addresses = re.findall(
+        r'href="(/scoring/(?:rules|fit|idle|derive|limits|exclude|gates)/[^"/]+/)"', client.get("/scoring/").content.decode()
+    )
 
     for address in addresses:
         if not address.endswith("/new/"):
