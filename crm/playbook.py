@@ -9,14 +9,15 @@ from django.db import transaction
 
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.publishing import publish_campaign
-from crm import yaml_lines
 from crm.playbook_checks import file_problems, located, removal_problems
 from crm.playbook_diff import difference, edits
 from crm.playbook_document import FRESH, SECTIONS, PlaybookDoc, as_written
 from crm.playbook_rows import draft, live, write
+from leads import yaml_lines
 from leads.models import ScoringVersion, User, Workspace
 from leads.publishing import lock_workspace, publish
 from leads.shape import Problem, PublishError
+from leads.type_warnings import type_warnings
 
 SHIPPED = Path(__file__).parent / "playbooks" / "shipped.yaml"
 PUBLISHED = ("scoring", "gates", "campaigns")
@@ -45,6 +46,12 @@ def check(text: str) -> list[Problem]:
         return file_problems(read_file(text))
     except PublishError as error:
         return error.problems
+
+
+def warnings(text: str) -> list[Problem]:
+    """What is odd in a good playbook but stops nothing: event types nobody has ever sent."""
+    wanted, document = read_sections(text)
+    return located([Problem(path, message) for path, message in type_warnings(wanted)], document)
 
 
 def plan(text: str) -> str:

@@ -1,7 +1,8 @@
 """Addresses of the pages about leads."""
 
-from django.urls import path
+from django.urls import path, register_converter
 
+from leads.scoring_draft import PARTS
 from leads.views import (
     board,
     broken,
@@ -18,11 +19,30 @@ from leads.views import (
     rejecting,
     rejections,
     scoring,
+    scoring_edit,
     sources,
     today,
     versions,
     whatif,
 )
+
+
+class PartConverter:
+    """A part of the scoring model in an address."""
+
+    regex = "|".join(PARTS)
+
+    def to_python(self, value: str) -> str:
+        """The part's word."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The part's word."""
+        return value
+
+
+register_converter(PartConverter, "part")
+
 
 app_name = "leads"
 urlpatterns = [
@@ -100,6 +120,10 @@ urlpatterns = [
     path("scoring/whatif/<uuid:uid>/", whatif.what_if_page, name="whatif"),
     path("scoring/whatif/<uuid:uid>/cancel/", whatif.cancel, name="whatif-cancel"),
     path("scoring/whatif/<uuid:uid>/go-on/", whatif.go_on, name="whatif-go-on"),
+    path("scoring/<part:part>/new/", scoring_edit.new_entry, name="scoring-new"),
+    path("scoring/<part:part>/<str:key>/", scoring_edit.entry, name="scoring-entry"),
+    path("scoring/<part:part>/<str:key>/delete/", scoring_edit.delete, name="scoring-delete"),
+    path("scoring/<part:part>/<str:key>/move/", scoring_edit.move, name="scoring-move"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", sources.new_source, name="source-new"),
     path("sources/<int:pk>/", sources.source_page, name="source"),

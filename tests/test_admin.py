@@ -303,3 +303,34 @@ def test_the_small_structures_of_a_campaign_are_checked_beside_their_fields(clie
     assert right.status_code == 302
     assert wrong.status_code == 200
     assert list(wrong.context["adminform"].form.errors) == [field]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("mql", "Marketing qualified can't be deleted: 1 lead stands in it. Move them to another stage first."),
+        ("cold", "Cold can't be deleted: new leads begin in it."),
+        ("won", "Closed won can't be deleted: gates lead to or from it (closed)."),
+        ("sql", "Sales qualified can't be deleted: gates lead to or from it (closed)."),
+    ],
+)
+def test_a_stage_that_is_needed_stays_and_the_page_says_why(client, boss, key, said):
+    make_lead(stage_id="mql")
+    gate = Gate.objects.create(key="closed", to_id="won", conditions=[{"event": "X"}])
+    gate.from_stages.add(Stage.objects.get(key="sql"))
+    stage = Stage.objects.get(key=key)
+
+    address = reverse("admin:leads_stage_delete", args=[stage.pk])
+    page = client.get(address).content.decode().replace("&#x27;", "'")
+    client.post(address, {"post": "yes"})
+
+    assert said in page
+    assert Stage.objects.filter(key=key).exists()
+
+
+def test_a_stage_that_nobody_needs_can_go(client, boss):
+    stage = Stage.objects.create(key="trial", name="Trial", position=9)
+
+    client.post(reverse("admin:leads_stage_delete", args=[stage.pk]), {"post": "yes"})
+
+    assert not Stage.objects.filter(key="trial").exists()

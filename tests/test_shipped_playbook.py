@@ -7,7 +7,8 @@ from django.utils import timezone
 from campaigns.documents import read_document
 from campaigns.models import Campaign
 from campaigns.rendering import render
-from crm import playbook, yaml_lines
+from crm import playbook
+from leads import yaml_lines
 from leads.documents import ModelDoc
 from leads.models import DerivedType, FitRule, Gate, Reason, ScoringRule, ScoringVersion, Topic, User, Workspace
 from leads.publishing import export_draft

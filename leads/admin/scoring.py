@@ -34,6 +34,7 @@ from leads.models import (
 from leads.publishing import publish
 from leads.scoring_draft import foresee
 from leads.shape import PublishError
+from leads.stage_uses import why_it_stays
 
 Rows = QuerySet[Any]
 
@@ -230,6 +231,11 @@ class StageAdmin(EditedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Stage | None = None) -> tuple[str, ...]:
         """The key of a stage stays: gates, campaigns and past moves name it."""
         return ("key",) if obj else ()
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """What would go along; a stage that is needed stays, and the page says why."""
+        reasons = [reason for stage in objs if (reason := why_it_stays(stage))]
+        return ([], {}, set(), reasons) if reasons else super().get_deleted_objects(objs, request)
 
 
 class ReasonForm(CheckedForm):

@@ -5,28 +5,30 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from leads.access import marketer_page, signed_in
 from leads.changes import DraftMoved
+from leads.draft_entries import ORDERED
 from leads.draft_forms import PublishForm, SeenForm
 from leads.fuse import Forecast
 from leads.models import FoldState, Lead
-from leads.scoring_draft import SINGLE, Model, admin_address, check_seen, discard_draft, foresee, look, publish_draft
+from leads.scoring_draft import SINGLE, Model, check_seen, discard_draft, foresee, look, publish_draft
 from leads.shape import PublishError
 from leads.versions import newest_versions, open_jobs
 
 # Versions on the page; all of them have a page of their own.
 SHOWN = 10
-# Title, what it is about, the model whose form adds one.
+# Title, and what it is about.
 PARTS = {
-    "gates": ("Gates", "When a lead moves from one stage to another.", "gate"),
-    "rules": ("Rules", "What it is worth when somebody does something.", "scoringrule"),
-    "fit": ("Fit", "What it is worth who somebody is, as long as it holds.", "fitrule"),
-    "idle": ("Quiet", "What it is worth when somebody does nothing.", "idlerule"),
-    "limits": ("Limits", "How far points go.", "scoringlimits"),
-    "exclude": ("Not counted", "For whom nothing counts: own staff, competitors, students.", "exclusion"),
-    "derive": ("Derived types", "A second name for some events, which rules and gates can use.", "derivedtype"),
+    "gates": ("Gates", "When a lead moves from one stage to another."),
+    "rules": ("Rules", "What it is worth when somebody does something."),
+    "fit": ("Fit", "What it is worth who somebody is, as long as it holds."),
+    "idle": ("Quiet", "What it is worth when somebody does nothing."),
+    "limits": ("Limits", "How far points go."),
+    "exclude": ("Not counted", "For whom nothing counts: own staff, competitors, students."),
+    "derive": ("Derived types", "A second name for some events, which rules and gates can use."),
 }
 
 
@@ -68,10 +70,14 @@ def answer(
 
 def part_of(part: str, model: Model) -> dict[str, Any]:
     """One part of the model for the page. Of limits and exclusion there is at most one row."""
-    title, about, name = PARTS[part]
+    title, about = PARTS[part]
     lines = model.lines[part]
-    add = "" if part in SINGLE and lines else admin_address(f"{name}_add", anchor=part)
-    return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": model.draft.problems.get(part, [])}
+    problems = model.draft.problems.get(part, [])
+    add = reverse("leads:scoring-new", args=[part])
+    if part in SINGLE:
+        # There is only one, and then it is a line.
+        add = "" if lines else reverse("leads:scoring-entry", args=[part, "edit"])
+    return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": problems, "ordered": part in ORDERED}
 
 
 def going_back(request: HttpRequest) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from leads.views.scoring import PARTS, told
 
 ON_A_PAGE = 30
 MOVES_SHOWN = 10
-TITLES = {part: title for part, (title, _, _) in PARTS.items()}
+TITLES = {part: title for part, (title, _) in PARTS.items()}
 
 
 def find(number: int) -> ScoringVersion:

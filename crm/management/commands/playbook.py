@@ -44,12 +44,22 @@ class Command(BaseCommand):
             ) from error
 
     def run_check(self, *, file: str, **options: Any) -> None:
-        if problems := playbook.check(read_text(file)):
+        text = read_text(file)
+        if problems := playbook.check(text):
             raise PublishError(problems)
+        self.tell_warnings(text)
         self.stdout.write(f"{file} is fine.")
 
     def run_plan(self, *, file: str, **options: Any) -> None:
-        self.stdout.write(playbook.plan(read_text(file)))
+        text = read_text(file)
+        plan = playbook.plan(text)
+        self.tell_warnings(text)
+        self.stdout.write(plan)
+
+    def tell_warnings(self, text: str) -> None:
+        """Say what is odd, beside the answer: whoever reads that with a program is not disturbed."""
+        for warning in playbook.warnings(text):
+            self.stderr.write(f"Warning: {warning}")
 
     def run_apply(self, *, file: str, publish: bool, rescore: bool, overwrite: bool, **options: Any) -> None:
         if rescore and not publish:
