@@ -335,7 +335,7 @@ def remember_somebody_else():
 
 
 def hold_what_is_rescored():
-    Rescore.objects.create(version=ScoringVersion.live(), state="done", claim_token=uuid.uuid4())
+    Rescore.objects.update_or_create(version=ScoringVersion.live(), defaults={"state": "done", "claim_token": uuid.uuid4()})
 
 
 def hold_what_was_compared():
@@ -347,7 +347,7 @@ def hold_what_was_imported():
 
 
 def kill_five_rescorers():
-    Rescore.objects.create(version=ScoringVersion.live(), claim_count=5)
+    Rescore.objects.update_or_create(version=ScoringVersion.live(), defaults={"state": "running", "claim_token": None, "claim_count": 5})
 
 
 def kill_five_comparers():
