@@ -207,21 +207,29 @@ class Course:
 
 
 def draw_course(
-    lead: Lead, version: ScoringVersion | None, *, reach: str = DEFAULT, moment: datetime | None = None, now: datetime
+    lead: Lead,
+    version: ScoringVersion | None,
+    moves: Sequence[Transition],
+    *,
+    reach: str = DEFAULT,
+    moment: datetime | None = None,
+    now: datetime,
 ) -> Course:
-    """Sum the ledger by day, backwards from the score of today. At most four queries, however long it is."""
+    """Sum the ledger by day, backwards from the score of today. `moves` are all of the lead's, in order.
+
+    At most three queries, however long it is.
+    """
     today, wanted = timezone.localdate(now), REACHES[reach]
     names, days = rule_names(version), wanted.days if wanted.days < LONGEST else days_since_first(lead, today)
     scale = scale_of(days, today)
     since = start_of(scale.end_of(0) - timedelta(days=scale.days - 1))
     sums = sums_by_day(lead, since)
-    moves = lead.transitions.filter(at__gte=since).select_related("to_stage").order_by("-seq")[:MOVES]
     return Course(
         reach,
         scale,
         steps_of(sums, scale, score=lead.score),
         finding_of(sums, names, since=today - timedelta(days=min(wanted.told, days) - 1), today=today),
-        place_marks(list(moves)[::-1], scale),
+        place_marks([move for move in moves if move.at >= since][-MOVES:], scale),
         strongest_of(lead, scale, since=since),
         names,
         moment,

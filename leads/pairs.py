@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -88,8 +89,16 @@ def load(pks: Iterable[int]) -> dict[int, Lead]:
     return Lead.objects.select_related("company", "owner", "stage").in_bulk(list(pks))
 
 
+def in_doubt() -> Exists:
+    """For a query over leads: whether somebody is still to decide if one is the same person as another."""
+    me = OuterRef("pk")
+    return Exists(MergeReview.objects.open().filter(Q(low=me) | Q(high=me) | Q(low__merged_into=me) | Q(high__merged_into=me)))
+
+
 def perhaps_same(lead: Lead) -> list[Lead]:
-    """Those who may be the same person as the lead, as far as nobody has decided."""
+    """Those who may be the same person as the lead, as far as nobody has decided. Without a query where `in_doubt` was read and says no."""
+    if not getattr(lead, "in_doubt", True):
+        return []
     asked = MergeReview.objects.open().of_two().about([lead.pk]).select_related("low", "high")
     others = {pk for review in asked for pk in review.pair} - {lead.pk}
     return list(Lead.objects.filter(pk__in=others).order_by("pk")[:SHOWN]) if others else []

@@ -19,9 +19,6 @@ from leads.type_uses import events_in
 from leads.versions_in_force import read_versions
 from leads.vocabulary import STAFF_TYPES, event_key
 
-# Types of the lead's own past that are proposed, at most.
-PROPOSED = 100
-
 
 @dataclass(frozen=True, slots=True)
 class Supposition:
@@ -152,10 +149,9 @@ def why_no_points(version: ScoringVersion, supposed: Supposition) -> str:
     return f"No rule gives points for “{event_words(supposed.type)}”."
 
 
-def types_to_propose(lead: Lead, version: ScoringVersion | None) -> list[str]:
-    """The event types that rules, gates and derived types know, and those of the lead's own past."""
+def types_to_propose(version: ScoringVersion | None) -> list[str]:
+    """The event types that rules, gates and derived types know: only they change anything."""
     document = version.document if version else {}
     derived = document.get("scoring", {}).get("derive", [])
     known = {*events_in(document), *(event_key(each[side]) for each in derived for side in ("from", "as"))}
-    own = lead.events.order_by("type").values_list("type", flat=True).distinct()[:PROPOSED]
-    return sorted((known | set(own)) - STAFF_TYPES)
+    return sorted(known - STAFF_TYPES)

@@ -24,7 +24,7 @@ from leads.hand_moves import Outcome, move_all, undo_all
 from leads.ledger import explain_score, older_lines
 from leads.models import Lead, Merge, ScoringVersion, Stage, Transition, User
 from leads.outlook import look_ahead
-from leads.pairs import perhaps_same
+from leads.pairs import in_doubt, perhaps_same
 from leads.reads import standing_at
 from leads.recycling import let_go, return_after
 from leads.rehearsal import types_to_propose
@@ -41,7 +41,7 @@ WRITES = {"note": ("Note", "sticky-note", "n"), "talk": ("Call or meeting", "pho
 
 def get_lead(uid: UUID) -> Lead:
     """The lead of an address, with what its page shows of it; merged ones are not found."""
-    return get_object_or_404(Lead.objects.current().select_related(*SHOWN_WITH), uid=uid)
+    return get_object_or_404(Lead.objects.current().annotate(in_doubt=in_doubt()).select_related(*SHOWN_WITH), uid=uid)
 
 
 # --- the parts of the page ------------------------------------------------------------------------
@@ -57,12 +57,13 @@ def head_part(request: HttpRequest, lead: Lead) -> Context:
     return {"stages": stages, "outlook": outlook, "version": version, "broken": broken, "doubles": doubles}
 
 
-def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None) -> Context:
+def score_part(request: HttpRequest, lead: Lead, version: ScoringVersion | None = None, moves: list[Transition] | None = None) -> Context:
     """The ledger by rule, now or as of a day, and the score's course."""
     version, form = version or ScoringVersion.live(), ScoreForm(request.GET)
+    moves = list(moves_of([lead.pk])) if moves is None else moves
     moment, reach = form.moment(), form.shown_reach()
     context: Context = {"score_form": form, "reaches": REACHES, "moment": moment, "ledger": explain_score(lead, version, moment=moment)}
-    context["course"] = draw_course(lead, version, reach=reach, moment=moment, now=timezone.now())
+    context["course"] = draw_course(lead, version, moves, reach=reach, moment=moment, now=timezone.now())
     return context | {"stage_then": Stage.objects.get(key=standing_at(lead, moment)["stage"]) if moment else None}
 
 
@@ -105,13 +106,15 @@ def consent_part(request: HttpRequest, lead: Lead) -> Context:
 
 def facts_part(request: HttpRequest, lead: Lead) -> Context:
     """Facts, each with the form when it is asked for, and the keys they are known by."""
-    merges = Merge.objects.within(lead).standing().select_related("absorbed", "survivor", "by_user")[:50]
-    return {"facts": FACTS, "identities": lead.identities.order_by("kind", "pk")[:50], "merges": merges}
+    identities = list(lead.identities.order_by("kind", "pk")[:50])
+    is_joint = any(identity.first_lead_id != lead.pk for identity in identities)
+    merges = Merge.objects.within(lead).standing().select_related("absorbed", "survivor", "by_user")[:50] if is_joint else ()
+    return {"facts": FACTS, "identities": identities, "merges": merges}
 
 
-def what_if_part(lead: Lead, version: ScoringVersion | None) -> Context:
+def what_if_part(version: ScoringVersion | None) -> Context:
     """The forms to ask what would be if."""
-    return {"deed_form": DeedForm(), "quiet_form": QuietForm(), "types": types_to_propose(lead, version)}
+    return {"deed_form": DeedForm(), "quiet_form": QuietForm(), "types": types_to_propose(version)}
 
 
 def write_part(request: HttpRequest, lead: Lead) -> Context:
@@ -151,8 +154,8 @@ def render_lead(request: HttpRequest, lead: Lead, *, status: int = 200, **extra:
     context: Context = {"lead": lead, "can_forget": may_forget(lead, signed_in(request))} | head_part(request, lead)
     version, moves = context["version"], list(moves_of([lead.pk]))
     context |= returns_part(request, lead, context["stages"], moves)
-    context |= score_part(request, lead, version) | timeline_part(request, lead, version, moves)
-    context |= what_if_part(lead, version) | consent_part(request, lead) | facts_part(request, lead) | write_part(request, lead)
+    context |= score_part(request, lead, version, moves) | timeline_part(request, lead, version, moves)
+    context |= what_if_part(version) | consent_part(request, lead) | facts_part(request, lead) | write_part(request, lead)
     edited = request.GET.get("edit", "")
     if edited in FACTS:
         context |= {"edited": edited, "fact_form": FactForm(lead=lead, fact=edited)}
@@ -169,7 +172,7 @@ def may_forget(lead: Lead, user: User) -> bool:
 @rep_page
 def lead_page(request: HttpRequest, uid: UUID) -> HttpResponse:
     """Everything about one lead. A lead that was merged into another leads on to that one."""
-    lead = get_object_or_404(Lead.objects.select_related(*SHOWN_WITH, "merged_into"), uid=uid)
+    lead = get_object_or_404(Lead.objects.annotate(in_doubt=in_doubt()).select_related(*SHOWN_WITH, "merged_into"), uid=uid)
     if lead.merged_into:
         return redirect(lead.merged_into)
     return render_lead(request, lead)

@@ -73,7 +73,7 @@ def what_if(request: HttpRequest, uid: UUID) -> HttpResponse:
     deed = DeedForm(request.GET) if "type" in request.GET else DeedForm()
     quiet = QuietForm(request.GET) if "days" in request.GET else QuietForm()
     asked = deed if deed.is_bound else quiet
-    context = {"lead": lead, "version": version} | what_if_part(lead, version) | {"deed_form": deed, "quiet_form": quiet}
+    context = {"lead": lead, "version": version} | what_if_part(version) | {"deed_form": deed, "quiet_form": quiet}
     if asked.is_valid():
         context |= suppose(lead, version, stages, Supposition(**asked.cleaned_data))
     status = 422 if asked.is_bound and asked.errors else 200
