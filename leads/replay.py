@@ -47,6 +47,8 @@ class Replay:
     stages: list[StageInfo] = field(init=False)
     versions: Versions = field(init=False)
     models: dict[int, Model] = field(init=False)
+    both: list[Model] = field(init=False)
+    bases: dict[int, Model] = field(init=False)
 
     def __post_init__(self) -> None:
         # The id that the version would get next: of two versions the later one's gates count.
@@ -56,6 +58,11 @@ class Replay:
         self.stages = stage_infos()
         self.versions = read_versions()
         self.models = self.versions.models() | {number: self.tried}
+        self.both = [self.tried, *([self.versions.live] if self.versions.live else [])]
+        # Each of the two, counting what either of them counts.
+        needs = {key: max(each.needs.get(key, 0) for each in self.both) for each in self.both for key in each.needs}
+        counters = merge_counters(self.both)
+        self.bases = {each.version: replace(each, version=number + 1, counters=counters, needs=needs) for each in self.both}
 
     @property
     def live(self) -> int | None:
@@ -125,17 +132,13 @@ class Replay:
         stood = [recorded.move.to_stage for recorded in history.moves if recorded.move.at <= since]
         if not stood or by_hand(history.moves, since):
             return False
-        models = [self.tried, *([self.versions.live] if self.versions.live else [])]
-        return not any(model.gates.get(stood[-1]) for model in models)
+        return not any(model.gates.get(stood[-1]) for model in self.both)
 
     def begin(self, history: History, place: int, since: int, model: Model) -> State:
         """Where the lead stood at `since`; it carries what both models count. Whom `model` excludes was excluded."""
-        models = [self.tried, *([self.versions.live] if self.versions.live else [])]
-        needs = {key: max(each.needs.get(key, 0) for each in models) for each in models for key in each.needs}
-        both = replace(model, version=self.tried.version + 1, counters=merge_counters(models), needs=needs)
         past = [recorded.move for recorded in history.moves if recorded.move.at <= since]
         before = [each for each in self.versions.published if each.at < since]
-        return self.fold(start(self.stages), history.facts[:place], before, both, past=past, until=since).state
+        return self.fold(start(self.stages), history.facts[:place], before, self.bases[model.version], past=past, until=since).state
 
     def replay(self, state: State, facts: Sequence[Fact], moves: Iterable[Recorded], since: int, model: Model) -> list[NewMove]:
         """Fold on under `model`; moves by hand are made on the way, from wherever the lead then stands. Returns what gates do."""
