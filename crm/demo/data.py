@@ -218,6 +218,7 @@ def plan_office(world: World, desk: Desk, *, days: int) -> None:
     world.plan(now - FILES_KEPT, keep_files)
     world.plan(begin + timedelta(days=days * 0.4), partial(away, ["sam"], (begin + timedelta(days=days * 0.5)).date()))
     world.plan(offsite, partial(away, list(desk.reps), offsite.date()))
+    world.plan(offsite + timedelta(hours=4), partial(away, ["rep"], offsite.date() - timedelta(days=1)))  # Rita is back early
     world.plan(now - timedelta(hours=4), partial(away, ["lena"], (now + timedelta(days=5)).date()))
     world.plan(now - timedelta(minutes=70), partial(desk.plan_today, desk.reps["rep"]))
     world.plan(now - timedelta(days=1), sweep.keep_house)
