@@ -1,9 +1,12 @@
-"""One UPDATE for many rows with different values, the same on PostgreSQL and SQLite."""
+"""Many rows in one statement: PostgreSQL gets them as one JSON text, which neither side needs long to read; SQLite as values."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from django.db import connection, models
+
+type Rows = Sequence[Sequence[Any]]
 
 
 def update_rows(
@@ -13,35 +16,74 @@ def update_rows(
 
     Each row is (primary key, *new values in the order of `columns`, *old values in the order of
     `unless_changed`). A row whose `unless_changed` fields no longer hold the old values is left alone,
-    so this is also how many rows change state only if nobody was quicker. Writes are one
-    `UPDATE … FROM (VALUES …)`, which both databases understand (SQLite ≥ 3.33).
+    so this is also how many rows change state only if nobody was quicker.
     """
     rows = list(rows)
     if not rows:
         return []
-    meta = model._meta
-    fields: list[Any] = [meta.pk, *(meta.get_field(name) for name in (*columns, *unless_changed))]
-    quote = connection.ops.quote_name
-    table = quote(meta.db_table)
-    line = "(" + ", ".join(placeholder(field) for field in fields) + ")"
-    sets = ", ".join(f"{quote(field.column)} = v.column{i}" for i, field in enumerate(fields[1 : len(columns) + 1], start=2))
-    olds = "".join(
-        f" AND {table}.{quote(field.column)} = v.column{i}" for i, field in enumerate(fields[len(columns) + 1 :], start=len(columns) + 2)
-    )
-    pk = quote(fields[0].column)
-    sql = (
-        f"UPDATE {table} SET {sets} FROM (VALUES {', '.join([line] * len(rows))}) AS v "  # noqa: S608 - names come from the models
-        f"WHERE {table}.{pk} = v.column1{olds} RETURNING {table}.{pk}"
-    )
-    params = [field.get_db_prep_save(value, connection) for row in rows for field, value in zip(fields, row, strict=True)]
+    fields = [model._meta.pk, *(model._meta.get_field(name) for name in (*columns, *unless_changed))]
+    names = [quote(field.column) for field in fields]
+    table, pk, last = quote(model._meta.db_table), names[0], len(columns) + 1
+    source, params = row_source(fields, rows)
+    sets = ", ".join(f"{name} = v.c{i}" for i, name in enumerate(names[1:last], start=1))
+    olds = "".join(f" AND {table}.{name} = v.c{i}" for i, name in enumerate(names[last:], start=last))
+    sql = f"UPDATE {table} SET {sets} FROM {source} WHERE {table}.{pk} = v.c0{olds} RETURNING {table}.{pk}"  # noqa: S608 - names of models
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return [row[0] for row in cursor.fetchall()]
 
 
-def placeholder(field: Any) -> str:
-    """One value of a VALUES line; PostgreSQL has to be told its type."""
-    return f"%s::{field.rel_db_type(connection) if field.primary_key else field.db_type(connection)}" if is_postgresql() else "%s"
+def insert_rows(model: type[models.Model], rows: Iterable[Sequence[Any]], *, columns: Sequence[str], ignore_conflicts: bool = False) -> None:
+    """Insert `rows` in one statement; every column that is not among `columns` must have a default in the database, or allow null."""
+    rows = list(rows)
+    if not rows:
+        return
+    fields = [model._meta.get_field(name) for name in columns]
+    into = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)})"
+    conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    with connection.cursor() as cursor:
+        if is_postgresql():
+            source, params = row_source(fields, rows)
+            cursor.execute(f"{into} SELECT {numbered(len(fields))} FROM {source}{conflict}", params)
+        else:
+            line = ", ".join(["%s"] * len(fields))
+            cursor.executemany(f"{into} VALUES ({line}){conflict}", [prepared(fields, row) for row in rows])
+
+
+# --- how rows are sent ----------------------------------------------------------------------------
+
+
+def row_source(fields: Sequence[Any], rows: Rows) -> tuple[str, list[Any]]:
+    """The rows as something to select from, called v with the columns c0, c1, …, and its parameters."""
+    if is_postgresql():
+        names = [f"c{i}" for i in range(len(fields))]
+        kinds = ", ".join(f"{name} {type_of(field)}" for name, field in zip(names, fields, strict=True))
+        text = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+        return f"json_to_recordset(%s::json) AS v ({kinds})", [text]
+    line = "(" + ", ".join(["%s"] * len(fields)) + ")"
+    values = ", ".join([line] * len(rows))
+    columns = ", ".join(f"column{i + 1} AS c{i}" for i in range(len(fields)))
+    return f"(SELECT {columns} FROM (VALUES {values})) AS v", [value for row in rows for value in prepared(fields, row)]
+
+
+def numbered(count: int) -> str:
+    """The columns of a row source."""
+    return ", ".join(f"c{i}" for i in range(count))
+
+
+def prepared(fields: Sequence[Any], row: Sequence[Any]) -> list[Any]:
+    """The values of a row as the database's driver takes them."""
+    return [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)]
+
+
+def type_of(field: Any) -> str:
+    """The type of a column."""
+    return str(field.rel_db_type(connection) if field.primary_key else field.db_type(connection))
+
+
+def quote(name: str) -> str:
+    """A name in SQL."""
+    return str(connection.ops.quote_name(name))
 
 
 def is_postgresql() -> bool:

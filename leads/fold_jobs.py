@@ -27,7 +27,8 @@ MOVE_COLUMNS = ("lead_id", "at", "seq", "from_stage_id", "to_stage_id", "undoes_
 class Job:
     """One lead to fold: its facts, where to begin, and what the ledger already says (only when folded `again`).
 
-    `after`: when folded again from a checkpoint, its time; what stands up to then stays.
+    `after`: when folded again from a checkpoint, its time; what stands up to then stays. `stored`: its state has a row,
+    and nothing but what is carried to the next fact differs in it.
     """
 
     lead: Lead
@@ -35,6 +36,7 @@ class Job:
     facts: list[engine.Fact] = field(default_factory=list)
     past: list[engine.PastMove] = field(default_factory=list)
     again: bool = False
+    stored: bool = False
     after: int = engine.EARLIEST
     result: engine.Folded = field(init=False)
 
@@ -60,6 +62,7 @@ class Plan:
 
     jobs: list[Job]
     postponed: set[int]
+    stages: Sequence[engine.StageInfo]
 
 
 def stage_infos() -> list[engine.StageInfo]:
@@ -88,6 +91,7 @@ def plan_jobs(
     anew = set(again & leads.keys())
     for pk, job in jobs.items():
         row = stored.get(pk)
+        job.stored = row is not None and not row.again and not row.error
         if row is None or pk in anew:
             continue
         job.state = engine.State.from_json(row.state)
@@ -101,7 +105,7 @@ def plan_jobs(
     folded = {pk: job for pk, job in jobs.items() if pk not in postponed}
     load_facts([job for job in folded.values() if job.again], versions.company_types)
     load_moves(folded)
-    return Plan(list(folded.values()), postponed)
+    return Plan(list(folded.values()), postponed, stages)
 
 
 def is_current(state: engine.State, version_id: int | None, versions: Versions) -> bool:

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from leads import consents, identity, parsing, scoring
 from leads.bell import ring
-from leads.bulk import update_rows
+from leads.bulk import insert_rows, update_rows
 from leads.companies import assign_companies
 from leads.models import Delivery, Event, Lead, ScoringVersion, Source
 from leads.recording import Arrival, Recorded
@@ -106,7 +106,7 @@ def drain_all() -> int:
 def drain() -> int:
     """Claim one group of due deliveries and record them; returns how many were taken (0: nothing is due)."""
     candidates = Delivery.objects.due(timezone.now()).only("pk", "message_count", "claim_count", "attempts")
-    token, pks = candidates.claim(200, lease=LEASE, choose=choose_group)
+    token, pks = candidates.claim(group_size(), lease=LEASE, choose=choose_group)
     if not pks:
         return 0
     try:
@@ -238,7 +238,7 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     identity.merge_leads(merges)
     leads = directory.leads()
     moved = companies_left(directory, merges) | assign_and_compare(fresh, leads)
-    write_people(leads.values())
+    write_people(leads, told=told_about(fresh) | set(merges.values()))
     new = write_events(fresh)
     consents.write([arrival for arrival in fresh if arrival.event], granted)
     count_results(deliveries, new, again)
@@ -265,9 +265,14 @@ def assign_and_compare(arrivals: list[Arrival], leads: dict[int, Lead]) -> set[i
     return {company for pk, lead in leads.items() if lead.company_id != before[pk] for company in (before[pk], lead.company_id)}
 
 
-def write_people(leads: Iterable[Lead]) -> None:
+def told_about(arrivals: list[Arrival]) -> set[int]:
+    """The leads of which messages give an address or say something."""
+    return {arrival.lead.pk for arrival in arrivals if arrival.incoming.email or arrival.incoming.traits}
+
+
+def write_people(leads: dict[int, Lead], *, told: set[int]) -> None:
     """Save what messages told about the leads besides traits: company, unconfirmed address, first sight."""
-    rows = [(lead.pk, lead.company_id, lead.unconfirmed_email, lead.first_seen_at) for lead in leads]
+    rows = [(pk, lead.company_id, lead.unconfirmed_email, lead.first_seen_at) for pk, lead in leads.items() if pk in told]
     update_rows(Lead, rows, columns=["company", "unconfirmed_email", "first_seen_at"])
 
 
@@ -327,11 +332,16 @@ def refuse(arrival: Arrival, code: str, message: str) -> None:
         arrival.delivery.rejected.append(line)
 
 
+EVENT_COLUMNS = [field.name for field in Event._meta.concrete_fields if not field.primary_key]
+EVENT_ATTRIBUTES = [field.attname for field in Event._meta.concrete_fields if not field.primary_key]
+
+
 def write_events(arrivals: list[Arrival]) -> list[Event]:
     """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
     version = ScoringVersion.objects.order_by("-number").only("pk").first()
     events = [event_for(arrival, version=version) for arrival in arrivals]
-    Event.objects.bulk_create(events, ignore_conflicts=True)
+    rows = [[getattr(event, name) for name in EVENT_ATTRIBUTES] for event in events]
+    insert_rows(Event, rows, columns=EVENT_COLUMNS, ignore_conflicts=True)
     by_key = {(event.source_id, event.message_id): (arrival, event) for arrival, event in zip(arrivals, events, strict=True)}
     mine = Event.objects.filter(delivery__in={arrival.delivery.pk for arrival in arrivals})
     new = []

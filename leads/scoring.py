@@ -171,11 +171,11 @@ def fold_leads(
 
 def fold_jobs(plan: Plan, versions: Versions, *, now: datetime) -> list[FoldState]:
     """Compute every job. One that the engine fails on is taken out of the plan; returns the marks of those."""
-    stages, models, failed = stage_infos(), versions.models(versions_of(plan.jobs)), []
+    models, failed = versions.models(versions_of(plan.jobs)), []
     done = []
     for job in plan.jobs:
         try:
-            job.fold(versions, models, stages, now=now)
+            job.fold(versions, models, plan.stages, now=now)
         except Exception as error:
             failed.append(mark_failed(job, error, now=now))
         else:
