@@ -56,7 +56,8 @@ def copy_deliveries(pks: Sequence[int]) -> dict[int, int]:
     """Waiting deliveries like these."""
     olds = list(Delivery.objects.filter(pk__in=pks).order_by("pk"))
     news = [
-        Delivery(source=old.source, door=old.door, body=old.body, message_count=old.message_count, received_at=old.received_at) for old in olds
+        Delivery(source=old.source, door=old.door, body=old.body, message_count=old.message_count, received_at=old.received_at)
+        for old in olds
     ]
     Delivery.objects.bulk_create(news)
     return {old.pk: new.pk for old, new in zip(olds, news, strict=True)}

@@ -48,7 +48,9 @@ def some_facts(count: int) -> list[engine.Fact]:
     for n in range(count):
         properties = {"path": chance.choice(["/pricing", "/docs", "/"]), "plan": "team", "seats": chance.randint(1, 99)}
         kind = chance.choice(world.TYPES)
-        facts.append(engine.Fact(n * 60_000_000, 1, f"m{n}", f"event:{n}", kind, properties, {}, model.version, identifies=True, counts=True))
+        facts.append(
+            engine.Fact(n * 60_000_000, 1, f"m{n}", f"event:{n}", kind, properties, {}, model.version, identifies=True, counts=True)
+        )
     return facts
 
 
@@ -123,7 +125,7 @@ def drain() -> int:
 
 
 def drain_row(size: int, *, goal: float) -> Row:
-    """Draining requests with `size` events, with every feature in the model, against `benchmarks.raw`: the same rows by the driver alone."""
+    """Draining requests with `size` events, every feature in the model, against `benchmarks.raw`: the same rows by the driver alone."""
     users = world.people("user", world.EVENTS)
     written = raw.Written()
 

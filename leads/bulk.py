@@ -33,7 +33,9 @@ def update_rows(
         return [row[0] for row in cursor.fetchall()]
 
 
-def insert_rows(model: type[models.Model], rows: Iterable[Sequence[Any]], *, columns: Sequence[str], ignore_conflicts: bool = False) -> None:
+def insert_rows(
+    model: type[models.Model], rows: Iterable[Sequence[Any]], *, columns: Sequence[str], ignore_conflicts: bool = False
+) -> None:
     """Insert `rows` in one statement; every column that is not among `columns` must have a default in the database, or allow null."""
     rows = list(rows)
     if not rows:
@@ -44,7 +46,8 @@ def insert_rows(model: type[models.Model], rows: Iterable[Sequence[Any]], *, col
     with connection.cursor() as cursor:
         if is_postgresql():
             source, params = row_source(fields, rows)
-            cursor.execute(f"{into} SELECT {numbered(len(fields))} FROM {source}{conflict}", params)
+            columns = ", ".join(f"c{i}" for i in range(len(fields)))
+            cursor.execute(f"{into} SELECT {columns} FROM {source}{conflict}", params)  # noqa: S608 - names of models
         else:
             line = ", ".join(["%s"] * len(fields))
             cursor.executemany(f"{into} VALUES ({line}){conflict}", [prepared(fields, row) for row in rows])
@@ -63,12 +66,8 @@ def row_source(fields: Sequence[Any], rows: Rows) -> tuple[str, list[Any]]:
     line = "(" + ", ".join(["%s"] * len(fields)) + ")"
     values = ", ".join([line] * len(rows))
     columns = ", ".join(f"column{i + 1} AS c{i}" for i in range(len(fields)))
-    return f"(SELECT {columns} FROM (VALUES {values})) AS v", [value for row in rows for value in prepared(fields, row)]
-
-
-def numbered(count: int) -> str:
-    """The columns of a row source."""
-    return ", ".join(f"c{i}" for i in range(count))
+    source = f"(SELECT {columns} FROM (VALUES {values})) AS v"  # noqa: S608 - placeholders
+    return source, [value for row in rows for value in prepared(fields, row)]
 
 
 def prepared(fields: Sequence[Any], row: Sequence[Any]) -> list[Any]:
