@@ -1,10 +1,12 @@
 """Many rows in one statement: PostgreSQL gets them as one JSON text, which neither side needs long to read; SQLite as values."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 from django.db import connection, models
+from django.db.models.expressions import RawSQL
 
 type Rows = Sequence[Sequence[Any]]
 
@@ -51,6 +53,28 @@ def insert_rows(
         else:
             line = ", ".join(["%s"] * len(fields))
             cursor.executemany(f"{into} VALUES ({line}){conflict}", [prepared(fields, row) for row in rows])
+
+
+def insert_one(row: models.Model) -> None:
+    """Insert a new row without asking for its id: what `save` does, at a third of the cost. Raises IntegrityError."""
+    sql, fields = insert_statement(type(row))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields])
+
+
+@cache
+def insert_statement(model: type[models.Model]) -> tuple[str, list[Any]]:
+    """The INSERT of one row of a model, and the fields it takes."""
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    columns, marks = ", ".join(quote(field.column) for field in fields), ", ".join(["%s"] * len(fields))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", fields  # noqa: S608 - names of models
+
+
+def among(values: Iterable[Any], kind: str = "bigint") -> Any:
+    """What a `…__in` takes, for many values of a `kind` of column: on PostgreSQL one parameter instead of one for each."""
+    if not is_postgresql():
+        return list(values)
+    return RawSQL(f"SELECT unnest(%s::{kind}[])", [list(values)])  # noqa: S611 - one of our own words
 
 
 # --- how rows are sent ----------------------------------------------------------------------------

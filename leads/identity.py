@@ -16,7 +16,7 @@ from datetime import datetime
 from django.db.models import OuterRef, Q, Subquery
 
 from leads import scoring
-from leads.bulk import update_rows
+from leads.bulk import among, update_rows
 from leads.models import Event, FoldState, Identity, Lead, MergeReview, ScoreEntry
 from leads.recording import Arrival
 from leads.signals import leads_merged
@@ -107,7 +107,7 @@ class Directory:
             found |= {pk, survivor_pk or pk}
         rows = scoring.lock_leads(found)
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
-        for kind, value, lead_id in Identity.objects.filter(lead__in=rows).values_list("kind", "value", "lead_id"):
+        for kind, value, lead_id in Identity.objects.filter(lead__in=among(rows)).values_list("kind", "value", "lead_id"):
             self.people[lead_id].keys[kind].add(value)
         for kind, value, lead_id in owners_of(wanted):
             if lead_id not in rows:
@@ -225,7 +225,7 @@ def owners_of(keys: Iterable[Key]) -> list[tuple[str, str, int]]:
         return []
     matches = Q()
     for kind, values in by_kind.items():
-        matches |= Q(kind=kind, value__in=values)
+        matches |= Q(kind=kind, value__in=among(values, "text"))
     return list(Identity.objects.filter(matches).values_list("kind", "value", "lead_id"))
 
 

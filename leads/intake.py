@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from leads import consents, identity, parsing, scoring
 from leads.bell import ring
-from leads.bulk import insert_rows, update_rows
+from leads.bulk import among, insert_rows, update_rows
 from leads.companies import assign_companies
 from leads.models import Delivery, Event, Lead, ScoringVersion, Source
 from leads.recording import Arrival, Recorded
@@ -150,7 +150,7 @@ def with_retries(pks: list[int], token: uuid.UUID) -> None:
 
 def load(pks: Iterable[int]) -> list[Delivery]:
     """The claimed deliveries, oldest first."""
-    return list(Delivery.objects.filter(pk__in=pks).select_related("source").order_by("due_at", "pk"))
+    return list(Delivery.objects.filter(pk__in=among(pks)).prefetch_related("source").order_by("due_at", "pk"))
 
 
 def record(deliveries: list[Delivery], *, token: uuid.UUID) -> None:
@@ -307,7 +307,9 @@ def sort_out(arrivals: list[Arrival]) -> tuple[list[Arrival], list[Event]]:
     """
     ids = {arrival.incoming.message_id for arrival in arrivals}
     sources = {arrival.delivery.source_id for arrival in arrivals}
-    stored = Event.objects.filter(message_id__in=ids, source__in=sources).select_related("lead").defer("properties", "traits")
+    stored = (
+        Event.objects.filter(message_id__in=among(ids, "text"), source__in=sources).select_related("lead").defer("properties", "traits")
+    )
     seen = {(event.source_id, event.message_id): event for event in stored}
     digests = {key: event.content_digest for key, event in seen.items()}
     fresh: list[Arrival] = []
@@ -333,47 +335,48 @@ def refuse(arrival: Arrival, code: str, message: str) -> None:
 
 
 EVENT_COLUMNS = [field.name for field in Event._meta.concrete_fields if not field.primary_key]
-EVENT_ATTRIBUTES = [field.attname for field in Event._meta.concrete_fields if not field.primary_key]
+EVENT_ATTRIBUTES = [field.attname for field in Event._meta.concrete_fields]
 
 
 def write_events(arrivals: list[Arrival]) -> list[Event]:
     """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
-    version = ScoringVersion.objects.order_by("-number").only("pk").first()
-    events = [event_for(arrival, version=version) for arrival in arrivals]
-    rows = [[getattr(event, name) for name in EVENT_ATTRIBUTES] for event in events]
+    version_id = ScoringVersion.objects.order_by("-number").values_list("pk", flat=True).first()
+    rows = [row_for(arrival, version_id=version_id) for arrival in arrivals]
     insert_rows(Event, rows, columns=EVENT_COLUMNS, ignore_conflicts=True)
-    by_key = {(event.source_id, event.message_id): (arrival, event) for arrival, event in zip(arrivals, events, strict=True)}
-    mine = Event.objects.filter(delivery__in={arrival.delivery.pk for arrival in arrivals})
+    by_key = {
+        (arrival.delivery.source_id, arrival.incoming.message_id): (arrival, row) for arrival, row in zip(arrivals, rows, strict=True)
+    }
+    mine = Event.objects.filter(delivery__in=among({arrival.delivery.pk for arrival in arrivals}))
     new = []
     for pk, source_id, message_id in mine.values_list("pk", "source_id", "message_id"):
         if pair := by_key.get((source_id, message_id)):
-            arrival, event = pair
-            event.pk = pk
-            arrival.event = event
-            new.append(event)
+            arrival, row = pair
+            arrival.event = Event.from_db(connection.alias, EVENT_ATTRIBUTES, [pk, *row])
+            new.append(arrival.event)
     return new
 
 
-def event_for(arrival: Arrival, *, version: ScoringVersion | None) -> Event:
-    """The event (not saved) that a message becomes."""
-    message, lead = arrival.incoming, arrival.lead
-    return Event(
-        lead=lead,
-        first_lead=lead,
-        source=arrival.delivery.source,
-        message_id=message.message_id,
-        type=message.type,
-        properties=message.properties,
-        traits=message.traits if arrival.trusted else {key: value for key, value in message.traits.items() if key != "email"},
-        identifies=bool(message.user_id or arrival.email or (message.lead_uid and lead.is_known)),
-        historical=arrival.delivery.historical,
-        verdict=arrival.verdict,
-        content_digest=message.digest,
-        model_version=version,
-        delivery=arrival.delivery,
-        at=message.at,
-        received_at=arrival.delivery.received_at,
-    )
+def row_for(arrival: Arrival, *, version_id: int | None) -> list[Any]:
+    """The event that a message becomes, as EVENT_COLUMNS."""
+    message, lead, delivery = arrival.incoming, arrival.lead, arrival.delivery
+    values = {
+        "lead": lead.pk,
+        "first_lead": lead.pk,
+        "source": delivery.source_id,
+        "message_id": message.message_id,
+        "type": message.type,
+        "properties": message.properties,
+        "traits": message.traits if arrival.trusted else {key: value for key, value in message.traits.items() if key != "email"},
+        "identifies": bool(message.user_id or arrival.email or (message.lead_uid and lead.is_known)),
+        "historical": delivery.historical,
+        "verdict": arrival.verdict,
+        "content_digest": message.digest,
+        "model_version": version_id,
+        "delivery": delivery.pk,
+        "at": message.at,
+        "received_at": delivery.received_at,
+    }
+    return [values[column] for column in EVENT_COLUMNS]
 
 
 def count_results(deliveries: list[Delivery], new: list[Event], again: list[Event]) -> None:
