@@ -5,10 +5,11 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models.expressions import RawSQL
 
 type Rows = Sequence[Sequence[Any]]
+PLAIN = frozenset({int, str, bool, type(None)})
 
 
 def update_rows(
@@ -52,7 +53,7 @@ def insert_rows(
             cursor.execute(f"{into} SELECT {columns} FROM {source}{conflict}", params)  # noqa: S608 - names of models
         else:
             line = ", ".join(["%s"] * len(fields))
-            cursor.executemany(f"{into} VALUES ({line}){conflict}", [prepared(fields, row) for row in rows])
+            cursor.executemany(f"{into} VALUES ({line}){conflict}", prepared(fields, rows))
 
 
 def insert_one(row: models.Model) -> None:
@@ -91,12 +92,20 @@ def row_source(fields: Sequence[Any], rows: Rows) -> tuple[str, list[Any]]:
     values = ", ".join([line] * len(rows))
     columns = ", ".join(f"column{i + 1} AS c{i}" for i in range(len(fields)))
     source = f"(SELECT {columns} FROM (VALUES {values})) AS v"  # noqa: S608 - placeholders
-    return source, [value for row in rows for value in prepared(fields, row)]
+    return source, [value for row in prepared(fields, rows) for value in row]
 
 
-def prepared(fields: Sequence[Any], row: Sequence[Any]) -> list[Any]:
-    """The values of a row as the database's driver takes them."""
-    return [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)]
+def prepared(fields: Sequence[Any], rows: Rows) -> list[list[Any]]:
+    """The values of rows as SQLite's driver takes them: numbers and texts are what they are already."""
+    database = connections[DEFAULT_DB_ALIAS]
+    plain = [PLAIN if not isinstance(field, models.JSONField) else frozenset() for field in fields]
+    return [
+        [
+            value if type(value) in as_is else field.get_db_prep_save(value, database)
+            for field, as_is, value in zip(fields, plain, row, strict=True)
+        ]
+        for row in rows
+    ]
 
 
 def type_of(field: Any) -> str:

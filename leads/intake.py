@@ -20,9 +20,10 @@ from django.utils import timezone
 
 from leads import consents, identity, parsing, scoring
 from leads.bell import ring
-from leads.bulk import among, insert_rows, update_rows
+from leads.bulk import among, update_rows
 from leads.companies import assign_companies
-from leads.models import Delivery, Event, Lead, ScoringVersion, Source
+from leads.event_rows import write_events
+from leads.models import Delivery, Event, Lead, Source
 from leads.recording import Arrival, Recorded
 from leads.signals import events_arriving, events_recorded
 
@@ -332,51 +333,6 @@ def refuse(arrival: Arrival, code: str, message: str) -> None:
     line = {"index": arrival.incoming.index, "messageId": arrival.incoming.message_id, "code": code, "message": message}
     if line not in arrival.delivery.rejected:
         arrival.delivery.rejected.append(line)
-
-
-EVENT_COLUMNS = [field.name for field in Event._meta.concrete_fields if not field.primary_key]
-EVENT_ATTRIBUTES = [field.attname for field in Event._meta.concrete_fields]
-
-
-def write_events(arrivals: list[Arrival]) -> list[Event]:
-    """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
-    version_id = ScoringVersion.objects.order_by("-number").values_list("pk", flat=True).first()
-    rows = [row_for(arrival, version_id=version_id) for arrival in arrivals]
-    insert_rows(Event, rows, columns=EVENT_COLUMNS, ignore_conflicts=True)
-    by_key = {
-        (arrival.delivery.source_id, arrival.incoming.message_id): (arrival, row) for arrival, row in zip(arrivals, rows, strict=True)
-    }
-    mine = Event.objects.filter(delivery__in=among({arrival.delivery.pk for arrival in arrivals}))
-    new = []
-    for pk, source_id, message_id in mine.values_list("pk", "source_id", "message_id"):
-        if pair := by_key.get((source_id, message_id)):
-            arrival, row = pair
-            arrival.event = Event.from_db(connection.alias, EVENT_ATTRIBUTES, [pk, *row])
-            new.append(arrival.event)
-    return new
-
-
-def row_for(arrival: Arrival, *, version_id: int | None) -> list[Any]:
-    """The event that a message becomes, as EVENT_COLUMNS."""
-    message, lead, delivery = arrival.incoming, arrival.lead, arrival.delivery
-    values = {
-        "lead": lead.pk,
-        "first_lead": lead.pk,
-        "source": delivery.source_id,
-        "message_id": message.message_id,
-        "type": message.type,
-        "properties": message.properties,
-        "traits": message.traits if arrival.trusted else {key: value for key, value in message.traits.items() if key != "email"},
-        "identifies": bool(message.user_id or arrival.email or (message.lead_uid and lead.is_known)),
-        "historical": delivery.historical,
-        "verdict": arrival.verdict,
-        "content_digest": message.digest,
-        "model_version": version_id,
-        "delivery": delivery.pk,
-        "at": message.at,
-        "received_at": delivery.received_at,
-    }
-    return [values[column] for column in EVENT_COLUMNS]
 
 
 def count_results(deliveries: list[Delivery], new: list[Event], again: list[Event]) -> None:
