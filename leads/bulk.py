@@ -24,7 +24,7 @@ def update_rows(
     rows = list(rows)
     if not rows:
         return []
-    fields = [model._meta.pk, *(model._meta.get_field(name) for name in (*columns, *unless_changed))]
+    fields: list[Any] = [model._meta.pk, *(model._meta.get_field(name) for name in (*columns, *unless_changed))]
     names = [quote(field.column) for field in fields]
     table, pk, last = quote(model._meta.db_table), names[0], len(columns) + 1
     source, params = row_source(fields, rows)
@@ -43,7 +43,7 @@ def insert_rows(
     rows = list(rows)
     if not rows:
         return
-    fields = [model._meta.get_field(name) for name in columns]
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
     into = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)})"
     conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     with connection.cursor() as cursor:
@@ -66,7 +66,7 @@ def insert_one(row: models.Model) -> None:
 @cache
 def insert_statement(model: type[models.Model]) -> tuple[str, list[Any]]:
     """The INSERT of one row of a model, and the fields it takes."""
-    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key]
     columns, marks = ", ".join(quote(field.column) for field in fields), ", ".join(["%s"] * len(fields))
     return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", fields  # noqa: S608 - names of models
 

@@ -12,7 +12,8 @@ EVENT_COLUMNS = [
     *("lead", "first_lead", "source", "message_id", "type", "properties", "traits"),
     *("identifies", "historical", "verdict", "content_digest", "model_version", "delivery", "at", "received_at"),
 ]
-ATTRIBUTES = [Event._meta.get_field(column).attname for column in ("id", *EVENT_COLUMNS)]
+ATTRIBUTE_OF = {field.name: field.attname for field in Event._meta.concrete_fields}
+ATTRIBUTES = [ATTRIBUTE_OF[column] for column in ("id", *EVENT_COLUMNS)]
 
 
 def write_events(arrivals: list[Arrival]) -> list[Event]:
