@@ -1,5 +1,6 @@
 """The rows: what is measured, and against what."""
 
+import copy
 import io
 import json
 import random
@@ -16,14 +17,14 @@ from django.utils import timezone
 from benchmarks import raw, world
 from benchmarks.measure import Row
 from crm import refolding
-from leads import engine, intake, scoring
-from leads.fold_jobs import Job, plan_jobs, stage_infos, versions_of
-from leads.models import Delivery, Lead, Source
+from leads import engine, intake, scoring, whatif
+from leads.fold_jobs import plan_jobs, stage_infos, versions_of
+from leads.models import Delivery, Event, Lead, Source
 from leads.versions_in_force import read_versions
 
 FACTS = 20_000
 REQUESTS = 200
-# For `rebuild`: so many leads with so many facts each.
+# For `rebuild` and what-if: so many leads with so many facts each.
 VETERANS, THEIR_FACTS = 50, 100
 
 
@@ -31,6 +32,7 @@ def all_rows() -> Iterator[Row]:
     """Every row, in the order they are printed; each makes what it needs when it is its turn."""
     yield fold_row()
     yield rebuild_row()
+    yield what_if_row()
     yield drain_row(1, goal=0.60)
     yield drain_row(100, goal=0.65)
     yield accept_row()
@@ -81,38 +83,68 @@ def fold_row() -> Row:
     return Row("pure fold ÷ bare look-up loop", 0.10, ours, lambda: look_up(facts, rules))
 
 
+def veterans() -> list[int]:
+    """Ids of people at companies with a history of some length; made when there are none yet."""
+    users = world.people("veteran", VETERANS)
+    leads = Lead.objects.filter(identities__value__in=users).order_by("pk")
+    chance = random.Random(2)
+    while Event.objects.filter(lead__in=leads).count() < VETERANS * THEIR_FACTS:
+        world.deliver([world.message(user, chance.choice(world.TYPES)) for user in users for _ in range(10)], size=500)
+        intake.drain_all()
+    return list(leads.values_list("pk", flat=True))
+
+
+def folding_of(pks: list[int]) -> Callable[[], int]:
+    """Folds all facts of these leads, loaded before, in memory; returns how many that are."""
+    versions, stages = read_versions(), stage_infos()
+    leads = Lead.objects.select_related("company").in_bulk(pks)
+    jobs = plan_jobs(leads, versions, stages, again=set(pks)).jobs
+    models = versions.models(versions_of(jobs))
+
+    def fold() -> int:
+        for job in jobs:
+            job.fold(versions, models, stages, now=timezone.now())
+        return sum(len(job.facts) for job in jobs)
+
+    return fold
+
+
 def rebuild_row() -> Row:
     """`manage.py rebuild` of leads whose ledgers are right, from rows to rows, against folding the same facts in memory.
 
     It locks, loads events, their ledgers and the facts of colleagues, decodes JSON, folds, compares, and writes states and leads.
     """
-    users = world.people("veteran", VETERANS)
-    chance = random.Random(2)
-    for _ in range(THEIR_FACTS // 10):
-        world.deliver([world.message(user, chance.choice(world.TYPES)) for user in users for _ in range(10)], size=500)
-        intake.drain_all()
-    pks = list(Lead.objects.filter(identities__value__in=users).order_by("pk").values_list("pk", flat=True))
-    versions = read_versions()
-    jobs: list[Job] = plan_jobs(scoring_leads(pks), versions, stage_infos(), again=set(pks)).jobs
-    models, stages = versions.models(versions_of(jobs)), stage_infos()
-    total = sum(len(job.facts) for job in jobs)
+    pks = veterans()
+    fold = folding_of(pks)
+    total = fold()
 
     def ours() -> int:
         for _ in refolding.rebuild(pks):
             pass
         return total
 
-    def limit() -> int:
-        for job in jobs:
-            job.fold(versions, models, stages, now=timezone.now())
+    return Row("rebuild ÷ pure fold of the same facts", 0.3, ours, fold)
+
+
+def what_if_row() -> Row:
+    """A what-if over 30 days, as the worker computes it, against folding the same facts in memory, once.
+
+    It reads the histories, and folds them more than once: as publishing would, and for the moves of these days under both models.
+    """
+    pks = veterans()
+    fold = folding_of(pks)
+    total = fold()
+    tried = copy.deepcopy(world.MODEL)
+    tried["scoring"]["rules"][0]["points"] = 12
+
+    def ours() -> int:
+        tally = whatif.begin(30)
+        tally.next_lead = pks[0] - 1
+        for _ in whatif.compare(tried, tally):
+            pass
         return total
 
-    return Row("rebuild ÷ pure fold of the same facts", 0.3, ours, limit)
-
-
-def scoring_leads(pks: list[int]) -> dict[int, Lead]:
-    """Leads by their ids."""
-    return Lead.objects.select_related("company").in_bulk(pks)
+    return Row("what-if ÷ pure fold of the same facts", 0.4, ours, fold)
 
 
 # --- the drain ------------------------------------------------------------------------------------

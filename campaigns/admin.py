@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
@@ -144,12 +145,14 @@ class CampaignAdmin(DraftAdmin):
     @admin.action(description="Pause: nobody enters, nothing is sent")
     def pause(self, request: HttpRequest, queryset: Rows) -> None:
         """Pause those that are active."""
-        self.message_user(request, f"{sum(campaign.pause() for campaign in queryset)} campaigns paused.")
+        paused = sum(campaign.pause() for campaign in queryset)
+        self.message_user(request, f"{paused} campaign{pluralize(paused)} paused.")
 
     @admin.action(description="Resume")
     def resume(self, request: HttpRequest, queryset: Rows) -> None:
         """Resume those that are paused and were published."""
-        self.message_user(request, f"{sum(campaign.resume() for campaign in queryset)} campaigns go on.")
+        resumed = sum(campaign.resume() for campaign in queryset)
+        self.message_user(request, f"{resumed} campaign{pluralize(resumed, ' goes,s go')} on.")
 
 
 def publish_and_tell(page: ModelAdmin, request: HttpRequest, campaign: Campaign) -> None:

@@ -54,6 +54,11 @@ class Entry:
         return self.program.version.campaign_id
 
     @property
+    def first_lead_id(self) -> int:
+        """Whose doing it is: the lead that brought the event, also where it is part of another one now."""
+        return self.event.first_lead_id if self.event and self.cause == self.event.cause else self.lead.pk
+
+    @property
     def door(self) -> tuple[int, int]:
         """Campaign and lead."""
         return self.campaign_id, self.lead.pk
@@ -304,7 +309,7 @@ def run_for(entry: Entry, *, now: datetime) -> Enrollment:
         campaign_id=entry.campaign_id,
         version=entry.program.version,
         lead=entry.lead,
-        first_lead=entry.lead,
+        first_lead_id=entry.first_lead_id,
         run_key=entry.run_key,
         cause=entry.cause,
         cause_at=entry.cause_at,

@@ -4,28 +4,31 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from django.db.models import CharField, Q, QuerySet, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import BigIntegerField, Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Concat, Replace
 from django.utils import timezone
 
+from campaigns.documents import CampaignDoc
 from campaigns.facts import Program, RunView
 from campaigns.models import Enrollment, Message
 from campaigns.permission import word_on
 from leads import conditions
 from leads.bell import ring
-from leads.identity import survivor_of
+from leads.merging import survivor_of
 from leads.models import Consent, ContactPoint, Lead, Stage, Transition
 from leads.vocabulary import parse_duration
 
 # The task that lets runs act on their due steps.
 ADVANCE = "campaigns.tasks.advance"
 OF_LEAD = " of lead "
+# Why a run ends when somebody else of the company was won.
+COLLEAGUE_WON = "colleague"
 # Suppressions that say that nobody is there any more, or wants nothing any more: they end a run.
 ENDING = {ContactPoint.Suppression.HARD_BOUNCE, ContactPoint.Suppression.COMPLAINT, ContactPoint.Suppression.ERASED}
 
 
 def exit_reason(view: RunView, contact_point: ContactPoint | None) -> str:
-    """Why the run is to end now: `excluded`, `goal`, `exit`, `stage`, `unsubscribed`, `hard_bounce` …; "" when it goes on."""
+    """Why the run is to end now: `excluded`, `goal`, `exit`, `stage`, `colleague`, `unsubscribed`, `hard_bounce` …; "" when it goes on."""
     program, doc = view.program, view.program.doc
     if view.lead.excluded:
         return "excluded"
@@ -35,6 +38,8 @@ def exit_reason(view: RunView, contact_point: ContactPoint | None) -> str:
         return "exit"
     if doc.exit_on_stage and has_ended(view.run, view.lead):
         return "stage"
+    if ends_for_colleagues(doc) and is_colleague_won(view.run, view.lead):
+        return COLLEAGUE_WON
     return lost_permission(view, contact_point)
 
 
@@ -42,6 +47,20 @@ def has_ended(run: Enrollment, lead: Lead) -> bool:
     """Whether the lead entered a won or lost stage during the run: after its cause, or found out after its start."""
     ends = Transition.objects.filter(lead=lead, to_stage__kind__in=[Stage.Kind.WON, Stage.Kind.LOST])
     return ends.filter(Q(at__gt=run.cause_at) | Q(recorded_at__gt=run.started_at)).exists()
+
+
+def ends_for_colleagues(doc: CampaignDoc) -> bool:
+    """Whether people leave the campaign when somebody of their company is won: marketing that winning ends."""
+    return doc.class_ == "marketing" and doc.exit_on_stage
+
+
+def is_colleague_won(run: Enrollment, lead: Lead) -> bool:
+    """Whether somebody else of the company was won during the run, and still is. See also campaigns.colleagues."""
+    if lead.company_id is None:
+        return False
+    won = Transition.objects.filter(to_stage__kind=Stage.Kind.WON, undone_by=None, lead__stage__kind=Stage.Kind.WON)
+    others = won.filter(lead__company=lead.company_id, lead__merged_into=None).exclude(lead=lead)
+    return others.filter(Q(at__gt=run.cause_at) | Q(recorded_at__gt=run.started_at)).exists()
 
 
 def lost_permission(view: RunView, contact_point: ContactPoint | None) -> str:
@@ -153,6 +172,19 @@ def merge_runs(*, merges: dict[int, int], **kwargs: Any) -> None:
         asked.add(person)
     Message.objects.filter(lead__in=merges).exclude(pk__in=twice).update(lead_id=survivor_of("lead_id"))
     cancel_messages(Message.objects.filter(pk__in=twice), "merged", now=timezone.now())
+
+
+def part_runs(*, parted: dict[int, int], survivors: set[int], **kwargs: Any) -> None:
+    """Hand runs and messages back to leads that were taken apart. What has ended stays ended: nothing is sent twice.
+
+    Receiver of leads_parted; both leads are locked.
+    """
+    back = Case(*(When(first_lead=first, then=Value(lead)) for first, lead in parted.items()), output_field=BigIntegerField())
+    for rows in (Enrollment.objects.all(), Message.objects.all()):
+        rows.filter(lead__in=survivors, first_lead__in=parted).update(lead_id=back)
+    from_slots = Enrollment.objects.filter(lead__in=parted.values(), first_lead=F("lead"), cause__startswith="slot:")
+    own: Any = Concat(Value(OF_LEAD), Cast("lead_id", CharField()))
+    from_slots.update(cause=Replace("cause", own, Value("")))
 
 
 def overtaken(merges: dict[int, int]) -> list[int]:

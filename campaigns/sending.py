@@ -86,7 +86,7 @@ def queue_message(enrollment: Enrollment, step: StepDoc, *, now: datetime) -> Me
         occurrence=1,
         defaults={
             "lead_id": enrollment.lead_id,
-            "first_lead_id": enrollment.lead_id,
+            "first_lead_id": enrollment.first_lead_id,
             "priority": read_document(enrollment.version.document).priority,
             "due_at": now,
             "not_after": now + parse_duration(step.not_after) if step.not_after else None,
@@ -340,7 +340,7 @@ def suppress(message: Message, failure: Failure | None, *, now: datetime) -> Non
     message.contact_point = point
     properties = {"message": str(message.uid), "step": message.step, "error": str(failure)}
     record_internal(
-        [{"type": "EMAIL_BOUNCED", "messageId": f"bounce:{message.uid}", "leadUid": str(message.lead.uid), "properties": properties}]
+        [{"type": "EMAIL_BOUNCED", "messageId": f"bounce:{message.uid}", "leadUid": str(message.first_lead.uid), "properties": properties}]
     )
 
 

@@ -34,7 +34,7 @@ def find_link(token: str) -> Link | None:
     if number is None:
         return None
     message, position = divmod(number, LINKS_PER_MESSAGE)
-    links = Link.objects.select_related("message__lead", "message__enrollment__campaign")
+    links = Link.objects.select_related("message__lead", "message__first_lead", "message__enrollment__campaign")
     return links.filter(message=message, position=position).first()
 
 
@@ -56,7 +56,7 @@ def event_of(message: Message, kind: str, message_id: str, *, at: datetime, **pr
     return {
         "type": kind,
         "messageId": message_id,
-        "leadUid": str(message.lead.uid),
+        "leadUid": str(message.first_lead.uid),
         "timestamp": at.isoformat(),
         "properties": {"message": str(message.uid), "campaign": campaign, "step": message.step, **properties},
     }

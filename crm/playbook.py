@@ -9,14 +9,15 @@ from django.db import transaction
 
 from campaigns.models import Campaign, CampaignVersion
 from campaigns.publishing import publish_campaign
-from crm import yaml_lines
 from crm.playbook_checks import file_problems, located, removal_problems
 from crm.playbook_diff import difference, edits
 from crm.playbook_document import FRESH, SECTIONS, PlaybookDoc, as_written
 from crm.playbook_rows import draft, live, write
+from leads import yaml_lines
 from leads.models import ScoringVersion, User, Workspace
 from leads.publishing import lock_workspace, publish
 from leads.shape import Problem, PublishError
+from leads.type_warnings import type_warnings
 
 SHIPPED = Path(__file__).parent / "playbooks" / "shipped.yaml"
 PUBLISHED = ("scoring", "gates", "campaigns")
@@ -47,6 +48,12 @@ def check(text: str) -> list[Problem]:
         return error.problems
 
 
+def warnings(text: str) -> list[Problem]:
+    """What is odd in a good playbook but stops nothing: event types nobody has ever sent."""
+    wanted, document = read_sections(text)
+    return located([Problem(path, message) for path, message in type_warnings(wanted)], document)
+
+
 def plan(text: str) -> str:
     """What apply would change in the draft, what publishing would change in what runs, and whose edits would be lost.
 
@@ -69,12 +76,20 @@ def plan(text: str) -> str:
     return "\n\n".join("\n".join(part) for part in lines)
 
 
-def apply(text: str, *, publish: bool = False, overwrite: bool = False, activate: bool = False, by_user: User | None = None) -> Applied:
+def apply(
+    text: str,
+    *,
+    publish: bool = False,
+    rescore: bool = False,
+    overwrite: bool = False,
+    activate: bool = False,
+    by_user: User | None = None,
+) -> Applied:
     """Make the draft say what the file says, all of it or nothing.
 
-    `publish` also publishes the scoring model and the campaigns of the file; `overwrite` goes over what people have
-    edited since the last apply or export; `activate` ignores `status: paused`. Raises PublishError for a bad file,
-    DraftEditedError for edits that would be lost.
+    `publish` also publishes the scoring model and the campaigns of the file, `rescore` for the past too; `overwrite` goes
+    over what people have edited since the last apply or export; `activate` ignores `status: paused`. Raises PublishError
+    for a bad file, DraftEditedError for edits that would be lost.
     """
     wanted, document = read_sections(text)
     if activate and "campaigns" in wanted:
@@ -88,7 +103,7 @@ def apply(text: str, *, publish: bool = False, overwrite: bool = False, activate
         write(msgspec.convert({"version": 1} | wanted, PlaybookDoc), workspace, by_user=by_user)
         applied = Applied(difference(now, wanted, wanted))
         if publish:
-            publish_sections(wanted, applied, by_user)
+            publish_sections(wanted, applied, by_user, rescore=rescore)
         remember(workspace, as_written(draft(workspace), (workspace.playbook or {}) | wanted))
     return applied
 
@@ -128,10 +143,10 @@ def refuse(problems: list[Problem]) -> None:
         raise PublishError(problems)
 
 
-def publish_sections(wanted: dict[str, Any], applied: Applied, by_user: User | None) -> None:
+def publish_sections(wanted: dict[str, Any], applied: Applied, by_user: User | None, *, rescore: bool) -> None:
     """Publish what the file holds: scoring and gates as one version, each campaign as its own."""
     if "scoring" in wanted or "gates" in wanted:
-        applied.version = publish(by_user=by_user, note="Applied from a playbook.")
+        applied.version = publish(by_user=by_user, note="Applied from a playbook.", rescore=rescore)
     for entry in wanted.get("campaigns", []):
         applied.campaigns.append(publish_campaign(Campaign.objects.get(key=entry["key"]), by_user=by_user))
 

@@ -11,8 +11,8 @@ from campaigns.documents import CampaignDoc
 from campaigns.models import Campaign
 from campaigns.publishing import check_campaign
 from campaigns.windows import ScheduleError, read_window
-from crm import yaml_lines
 from crm.playbook_document import NOT_BUILT, SECTIONS, PlaybookDoc, ReasonDoc, StageDoc, read_section
+from leads import yaml_lines
 from leads.documents import ModelDoc
 from leads.models import Consent, Lead, Reason, Stage, Topic, Transition
 from leads.publishing import check_model, duplicate_problems, unknown_stage

@@ -8,8 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from campaigns.models import Campaign
-from crm import yaml_lines
 from crm.playbook_document import KINDS, MAPPINGS, SECTIONS, UNORDERED, plain, tidy
+from leads import yaml_lines
 from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule
 from leads.shape import same
 

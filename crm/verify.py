@@ -10,14 +10,29 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Count, Exists, F, IntegerField, Max, Min, OuterRef, Q, Subquery, Sum, Window
+from django.db.models import Count, Exists, F, IntegerField, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum, Window
 from django.db.models.functions import Coalesce, Lag, Now
 from django.utils import timezone
 
 from campaigns.models import Enrollment, Message, Slot
 from crm.refolding import differences
 from leads.handoff import STAGE
-from leads.models import Delivery, Event, FoldState, Identity, Lead, Notification, ScoreEntry, Task, Transition
+from leads.models import (
+    CsvImport,
+    Delivery,
+    Event,
+    FoldState,
+    Identity,
+    Lead,
+    Merge,
+    MergeReview,
+    Notification,
+    Rescore,
+    ScoreEntry,
+    Task,
+    Transition,
+    WhatIf,
+)
 
 type Row = Mapping[str, object]
 
@@ -150,15 +165,68 @@ def sales_leads_are_handed_over() -> Iterable[Row]:
 # --- who is who ---------------------------------------------------------------------------------
 
 
-@invariant("Nothing points at a lead that was merged into another: keys, events, lines, runs and open messages moved along.")
+@invariant("Nothing points at a lead that was merged into another: keys, events, their lines, runs, open messages and tasks moved along.")
 def nothing_stays_with_merged_leads() -> Iterator[Row]:
-    """`first_lead` and transitions stay on purpose; a survivor is never itself absorbed."""
-    open_messages = Message.objects.open()
-    for rows in (Identity.objects.all(), Event.objects.all(), ScoreEntry.objects.all(), Enrollment.objects.active(), open_messages):
+    """What stays on purpose: `first_lead`, transitions, notes, lines of idle time, handoffs. A survivor is never itself absorbed."""
+    lines, open_tasks = ScoreEntry.objects.filter(event__isnull=False), Task.objects.filter(done_at=None)
+    everything: tuple[QuerySet[Any], ...] = (
+        *(Identity.objects.all(), Event.objects.all(), lines, Enrollment.objects.active(), Message.objects.open()),
+        *(open_tasks.exclude(kind=Task.Kind.HANDOFF), FoldState.objects.all()),
+    )
+    for rows in everything:
         for pk, uid in rows.filter(lead__merged_into__isnull=False).values_list("pk", "lead__uid"):
             yield {"model": rows.model._meta.label, "pk": pk, "lead": uid}
     for pk, uid in Lead.objects.filter(merged_into__merged_into__isnull=False).values_list("pk", "uid"):
         yield {"model": "leads.Lead", "pk": pk, "lead": uid}
+
+
+@invariant("Every merge left a trace, and the traces lead from each absorbed lead to the one it is part of.")
+def merges_leave_a_trace() -> Iterator[Row]:
+    """One standing trace for each absorbed lead and none for others; what was taken apart says when."""
+    standing = Merge.objects.standing()
+    for uid in Lead.objects.filter(merged_into__isnull=False).exclude(pk__in=standing.values("absorbed")).values_list("uid", flat=True):
+        yield {"lead": uid, "what": "merged without a trace"}
+    end = Coalesce("survivor__merged_into", "survivor")
+    for pk, uid, into in (
+        standing.annotate(end=end)
+        .exclude(absorbed__merged_into=F("end"), absorbed__merged_into__isnull=False)
+        .values_list("pk", "absorbed__uid", "end")
+    ):
+        yield {"merge": pk, "lead": uid, "what": "not merged into", "end": into}
+    for pk, uid in Merge.objects.filter(undone_at__lt=F("at")).values_list("pk", "absorbed__uid"):
+        yield {"merge": pk, "lead": uid, "what": "taken apart before it was merged"}
+
+
+@invariant("Keys, events, runs and messages remember whose they are: their lead's, or somebody's who is part of it.")
+def rows_remember_whose_they_are() -> Iterator[Row]:
+    """Taking a merge apart goes by it."""
+    for model in (Identity, Event, Enrollment, Message):
+        rows = model._base_manager.exclude(first_lead=F("lead")).exclude(first_lead__merged_into=F("lead"))
+        for pk, uid, first in rows.values_list("pk", "lead__uid", "first_lead"):
+            yield {"model": model._meta.label, "pk": pk, "lead": uid, "first_lead": first}
+
+
+@invariant("A question whether two are one person is open exactly while nobody has answered it, and they are two.")
+def questions_are_about_two_people() -> Iterable[Row]:
+    """A lead that was merged since stands for its survivor."""
+    asked = MergeReview.objects.all()
+    is_open, merged = Q(state=MergeReview.State.OPEN), Q(state=MergeReview.State.MERGED)
+    wrong = asked.of_one().exclude(merged) | asked.of_two().filter(merged)
+    wrong |= asked.filter(is_open & Q(decided_at__isnull=False) | ~is_open & Q(decided_at=None))
+    return wrong.values("pk", "low__uid", "high__uid", "state", "decided_at")
+
+
+@invariant("A handoff belongs to the lead whose entry it is; any other task remembers nobody but whom its lead absorbed.")
+def tasks_belong_to_their_people() -> Iterator[Row]:
+    """Tasks of absorbed leads find back by these."""
+    handoffs = Task.objects.filter(kind=Task.Kind.HANDOFF, transition__isnull=False)
+    astray = handoffs.exclude(transition__lead=F("lead")).exclude(transition__lead__merged_into=F("lead"))
+    wrong = astray | handoffs.exclude(transition__to_stage__key=STAGE)
+    for pk, uid in wrong.values_list("pk", "lead__uid"):
+        yield {"task": pk, "lead": uid, "what": "handoff of another's entry"}
+    remembered = Task.colleagues.through.objects.exclude(task__kind=Task.Kind.HANDOFF)
+    for pk, uid in remembered.exclude(lead__merged_into=F("task__lead")).values_list("task", "lead__uid"):
+        yield {"task": pk, "lead": uid, "what": "remembers somebody else"}
 
 
 # --- the inbox ----------------------------------------------------------------------------------
@@ -207,6 +275,10 @@ def finished_work_is_released() -> Iterator[Row]:
         Delivery.objects.filter(state=Delivery.State.PROCESSED),
         Notification.objects.exclude(state=Notification.State.PENDING),
         Enrollment.objects.exclude(state=Enrollment.State.ACTIVE),
+        Slot.objects.exclude(state=Slot.State.WALKING),
+        Rescore.objects.filter(state=Rescore.State.DONE),
+        WhatIf.objects.exclude(state=WhatIf.State.RUNNING),
+        CsvImport.objects.exclude(state=CsvImport.State.RUNNING),
     ):
         for pk, state in rows.filter(claim_token__isnull=False).values_list("pk", "state"):
             yield {"model": rows.model._meta.label, "pk": pk, "state": state}
@@ -217,10 +289,14 @@ def nothing_kills_its_workers() -> Iterator[Row]:
     """Such rows wait for staff; what they hold is probably what kills."""
     for rows in (
         FoldState.objects.filter(due_at__isnull=False),
+        Rescore.objects.filter(state=Rescore.State.RUNNING),
         Notification.objects.filter(state=Notification.State.PENDING),
         Enrollment.objects.active().filter(due_at__isnull=False),
         Slot.objects.filter(state=Slot.State.WALKING),
         Message.objects.open(),
+        Rescore.objects.filter(state=Rescore.State.RUNNING),
+        WhatIf.objects.filter(state=WhatIf.State.RUNNING),
+        CsvImport.objects.filter(state=CsvImport.State.RUNNING),
     ):
         for row in rows.stuck():
             yield {"model": row._meta.label, "pk": row.pk, "claim_count": row.claim_count}
@@ -241,6 +317,20 @@ def suppressed_addresses_get_no_mail() -> Iterable[Row]:
     return late.exclude(contact_point__suppressed="").values(
         "uid", "state", "contact_point__suppressed", "contact_point__suppressed_at", "sending_at"
     )
+
+
+@invariant("What is due is taken by somebody: news for colleagues, steps of runs, and mails.")
+def due_work_is_taken() -> Iterator[Row]:
+    """Long there and long due while nobody holds it: is a worker running? A paused campaign's work is not due."""
+    before = timezone.now() - OVERDUE
+    waiting = (
+        Notification.objects.due(before).filter(created_at__lte=before),
+        Enrollment.objects.due(before).filter(started_at__lte=before),
+        Message.objects.due(before).filter(created_at__lte=before),
+    )
+    for rows in waiting:
+        for row in rows.unclaimed():
+            yield {"model": row._meta.label, "pk": row.pk, "due_at": row.due_at}
 
 
 # --- keys ---------------------------------------------------------------------------------------

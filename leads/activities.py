@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from leads.handoff import CONVERSATION
@@ -44,5 +43,5 @@ def add_task(lead: Lead, *, title: str, owner: User, due_at: datetime | None, by
 
 def tasks_of(lead: Lead) -> list[Task]:
     """What is open for a lead, also what it joined through a colleague; what is due first comes first."""
-    mine = Task.objects.filter(Q(lead=lead) | Q(pk__in=lead.joined_tasks.values("pk")), done_at=None)
+    mine = Task.objects.for_lead(lead).filter(done_at=None, lead__merged_into=None)
     return list(mine.select_related("owner", "lead", "rejected_for").order_by("due_at", "pk"))

@@ -22,7 +22,7 @@ def news_for_colleagues(events: Sequence[Event], types: frozenset[str]) -> dict[
     return news
 
 
-def people_of(companies: Iterable[int]) -> set[int]:
+def people_of(companies: Any) -> set[int]:
     """The ids of everybody who works for these companies."""
     return set(Lead.objects.current().filter(company__in=companies).values_list("pk", flat=True))
 

@@ -92,12 +92,23 @@ class Word:
 
 def words_of(email: str) -> tuple[ContactPoint | None, list[Word]]:
     """The contact point of an address, and the word that decides about each topic (three queries)."""
+    return words_of_all([email])[email]
+
+
+def words_of_all(emails: Iterable[str]) -> dict[str, tuple[ContactPoint | None, list[Word]]]:
+    """The same for several addresses, in three queries however many they are."""
+    hashes = {email: hash_address(email) if email else "" for email in emails}
     topics = list(Topic.objects.order_by("name"))
-    point = ContactPoint.objects.filter(address_hash=hash_address(email)).first() if email else None
-    newest: dict[int | None, Consent] = {}
-    for consent in Consent.objects.filter(contact_point=point).order_by("at", "pk") if point else ():
-        newest[consent.topic_id] = consent
-    return point, [Word(topic, deciding(newest.get(topic.pk), newest.get(None))) for topic in topics]
+    points = {point.address_hash: point for point in ContactPoint.objects.filter(address_hash__in=set(hashes.values()) - {""})}
+    newest: dict[int, dict[int | None, Consent]] = {point.pk: {} for point in points.values()}
+    for consent in Consent.objects.filter(contact_point__in=newest).order_by("at", "pk") if newest else ():
+        newest[consent.contact_point_id][consent.topic_id] = consent
+    found = {}
+    for email, digest in hashes.items():
+        point = points.get(digest)
+        said = newest[point.pk] if point else {}
+        found[email] = (point, [Word(topic, deciding(said.get(topic.pk), said.get(None))) for topic in topics])
+    return found
 
 
 def deciding(own: Consent | None, general: Consent | None) -> Consent | None:

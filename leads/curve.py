@@ -1,13 +1,7 @@
 """The course of a score: one point a day, drawn by the server."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-
-from django.db.models import Sum
-from django.db.models.functions import TruncDate
-from django.utils import timezone
-
-from leads.models import Lead
+from datetime import date
 
 DAYS = 90
 WIDTH, HEIGHT, EDGE = 360, 64, 4
@@ -59,16 +53,3 @@ class Curve:
         if not self.change:
             return "Unchanged for 30 days"
         return f"{'Up' if self.change > 0 else 'Down'} {abs(self.change)} in 30 days"
-
-
-def draw_curve(lead: Lead, *, now: datetime) -> Curve:
-    """Sum the ledger by day, backwards from the score of today."""
-    today = timezone.localdate(now)
-    first = today - timedelta(days=DAYS - 1)
-    days = lead.entries.filter(at__gte=now - timedelta(days=DAYS)).annotate(day=TruncDate("at")).values("day").annotate(Sum("points"))
-    changes = dict(days.order_by().values_list("day", "points__sum"))
-    scores, score = [], lead.score
-    for back in range(DAYS):
-        scores.append(score)
-        score -= changes.get(today - timedelta(days=back), 0)
-    return Curve(first, scores[::-1])

@@ -1,5 +1,9 @@
 """What people type on a lead's page: one fact at a time, notes and calls, tasks, consent; and a new lead."""
 
+import json
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from math import isfinite
 from typing import Any
 
 from django import forms
@@ -9,10 +13,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from leads.course import DEFAULT, REACHES
 from leads.editing import TRAITS
 from leads.fold_writes import TRAIT_COLUMNS
 from leads.messages import Refused, checked_email
 from leads.models import Activity, Company, Consent, Identity, Lead, Topic, User
+from leads.vocabulary import event_key, parse_duration
 from leads.zones import validate_timezone
 
 # The facts of a lead in the order of the page, each with its label and help.
@@ -218,12 +224,118 @@ class ConsentForm(forms.Form):
         super().__init__(*args, **kwargs)
         styled(self)
 
+    def offer(self, topics: Iterable[Topic]) -> None:
+        """Show these topics, which were read before, instead of reading them again."""
+        field: Any = self.fields["topic"]
+        field.choices = [("", field.empty_label), *((topic.key, topic.name) for topic in topics)]
+
     def clean(self) -> dict[str, Any]:
         """Yes is said to a topic; only a no can be to everything."""
         data: dict[str, Any] = super().clean() or {}
         if "topic" not in self.errors and not data.get("topic") and data.get("status") == Consent.Status.GRANTED:
             self.add_error("topic", "Choose the topic they said yes to; nobody says yes to everything.")
         return data
+
+
+class ScoreForm(forms.Form):
+    """What to see of a score: as of which day, and how far back the curve goes."""
+
+    as_of = forms.DateField(label="As of", required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    reach = forms.ChoiceField(required=False, choices=[(key, reach.label) for key, reach in REACHES.items()], widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["as_of"].widget.attrs["max"] = timezone.localdate().isoformat()
+        styled(self)
+
+    def clean_as_of(self) -> date | None:
+        """A day that has begun; today is simply now."""
+        day: date | None = self.cleaned_data["as_of"]
+        if day and day > timezone.localdate():
+            raise ValidationError("This day is still to come; choose one that has passed.")
+        return None if day == timezone.localdate() else day
+
+    def clean_reach(self) -> str:
+        """The usual one when none was asked for."""
+        return self.cleaned_data["reach"] or DEFAULT
+
+    def moment(self) -> datetime | None:
+        """The last moment of the day asked for; None: now."""
+        day: date | None = self.cleaned_data.get("as_of") if self.is_valid() else None
+        return None if day is None else timezone.make_aware(datetime.combine(day, time.max))
+
+    def shown_reach(self) -> str:
+        """How far back to draw, whatever was asked for."""
+        return self.cleaned_data.get("reach", DEFAULT) if self.is_bound and not self.errors.get("reach") else DEFAULT
+
+
+class DeedForm(forms.Form):
+    """What a lead might do now."""
+
+    type = forms.CharField(label="They do", max_length=100)
+    times = forms.IntegerField(label="How often", min_value=1, max_value=20, initial=1, required=False)
+    apart = forms.ChoiceField(
+        label="Apart", required=False, choices=[("0s", "all at once"), ("1h", "an hour apart"), ("1d", "a day apart")]
+    )
+    properties = forms.CharField(
+        required=False,
+        max_length=4000,
+        help_text="One a line, name=value.",
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "path=/pricing"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("auto_id", "id_deed_%s")
+        super().__init__(*args, **kwargs)
+        self.fields["type"].widget.attrs |= {"list": "deed-types", "autocomplete": "off", "placeholder": "VIEWED_PRICING", "data-key": "s"}
+        self.fields["type"].widget.attrs["aria-keyshortcuts"] = "s"
+        styled(self)
+
+    def clean_type(self) -> str:
+        """The key of the type, however it was written."""
+        key = event_key(self.cleaned_data["type"])
+        if not key:
+            raise ValidationError("Write what they do in letters, for example VIEWED_PRICING.")
+        return key
+
+    def clean_times(self) -> int:
+        """Once when nothing was said."""
+        return self.cleaned_data["times"] or 1
+
+    def clean_apart(self) -> timedelta:
+        """How long between one and the next."""
+        return parse_duration(self.cleaned_data["apart"] or "0s")
+
+    def clean_properties(self) -> dict[str, Any]:
+        """name=value, a line each; numbers and true or false are what they look like."""
+        found: dict[str, Any] = {}
+        for n, line in enumerate(self.cleaned_data["properties"].splitlines(), start=1):
+            name, is_pair, value = line.partition("=")
+            if line.strip() and not (is_pair and name.strip()):
+                raise ValidationError(f"Line {n} is no property; write it like path=/pricing.")
+            if line.strip():
+                found[name.strip()] = plain_value(value.strip())
+        return found
+
+
+def plain_value(text: str) -> object:
+    """A typed value as JSON would have it: 5, 2.5, true, or the text itself."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)) else text
+
+
+class QuietForm(forms.Form):
+    """For how long a lead might do nothing."""
+
+    days = forms.IntegerField(label="Or nothing for so many days", min_value=1, max_value=1000, initial=30)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("auto_id", "id_quiet_%s")
+        super().__init__(*args, **kwargs)
+        styled(self)
 
 
 class LeadForm(forms.Form):

@@ -22,7 +22,7 @@ class StageChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One stage change to make: by a gate (then `gate`, `version_id`, perhaps `event_id`) or by a person (`actor`)."""
+    """One stage change to make: by a gate (`gate`, `version_id`, perhaps `event_id`), by a person (`actor`), or by time (`recycles`)."""
 
     lead: Lead
     from_stage: str
@@ -38,6 +38,7 @@ class Move:
     note: str = ""
     historical: bool = False
     undoes: Transition | None = None
+    recycles: Transition | None = None
 
 
 def move_leads(moves: Iterable[Move], *, now: datetime) -> list[Transition]:
@@ -124,6 +125,8 @@ def transition_for(move: Move, *, seq: int, now: datetime) -> Transition:
         fit=move.fit,
         historical=move.historical,
         undoes=move.undoes,
+        recycles=move.recycles,
+        recycle_at=move.reason.comes_back_at(move.at) if move.reason else None,
         at=move.at,
         recorded_at=now,
     )

@@ -84,6 +84,8 @@ def describe_race(lead: Lead, user: User) -> str:
         return f"{lead} is in {lead.stage} already."
     seconds = (timezone.now() - last.recorded_at).total_seconds()
     when = "just now" if seconds < 60 else f"{distance(seconds)} ago"
+    if last.recycles_id:
+        return f"Not moved: {lead} came back to {last.to_stage} by itself {when}."
     who = "A gate" if last.actor is None else "You" if last.actor == user else str(last.actor)
     return f"Not moved: {who} moved {lead} to {last.to_stage} {when}."
 

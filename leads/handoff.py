@@ -8,18 +8,19 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from django.conf import settings
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, Sum
 
 from leads.bell import ring
 from leads.bulk import update_rows
-from leads.models import Company, Lead, Notification, ScoreEntry, ScoringVersion, Stage, Task, Transition, User, Workspace
+from leads.models import Company, Lead, Notification, Reason, ScoreEntry, ScoringVersion, Stage, Task, Transition, User, Workspace
 from leads.notifications import notification, tell
+from leads.stays import SALES, LastTime, last_times
 from leads.vocabulary import parse_duration
 from leads.working_time import WorkingHours
 
 log = structlog.get_logger(__name__)
 
-STAGE = "sql"
+STAGE = SALES
 TITLE = "High intent lead ready for a demo!"
 # An older cause still makes owner and task, but nobody is mailed about what is no longer news.
 NEWS_FOR = timedelta(days=2)
@@ -41,6 +42,7 @@ class Handoff:
     leader: "Handoff | None" = None
     owner: User | None = None
     task: Task | None = None
+    last_time: LastTime | None = None
 
     @property
     def lead(self) -> Lead:
@@ -62,7 +64,7 @@ def hand_over(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any
     """Hand the leads whose last transition entered the stage over to sales (receiver of leads_transitioned).
 
     1. Lock the companies, so that two colleagues who get ready at once meet in one task.
-    2. Owner: the company's, else the lead's present or former one, else whose turn it is; perhaps nobody.
+    2. Owner: the company's, else the lead's present or former one, else whose turn it is; who is away is passed over; perhaps nobody.
     3. Write owners, tasks and notifications; mail and chat follow from the notifications.
     Called again with the same transitions it changes nothing. The number of statements does not depend on how many there are.
     """
@@ -71,6 +73,9 @@ def hand_over(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any
     handoffs = entries(transitions)
     if not handoffs:
         return
+    remembered = last_times(handoff.transition for handoff in handoffs)
+    for handoff in handoffs:
+        handoff.last_time = remembered.get(handoff.transition.pk)
     find_colleagues(handoffs, now=now)
     choose_owners(handoffs, now=now)
     write_leads(handoffs, now=now)
@@ -89,6 +94,9 @@ def take_back(transitions: Iterable[Transition]) -> None:
     tasks = Task.objects.filter(transition__in=undone, touched_at=None)
     Notification.objects.filter(lead__tasks__in=tasks, state=Notification.State.PENDING).delete()
     tasks.delete()
+    # Who rejected a lead owns it again.
+    rejected = Lead.objects.filter(transitions__in=undone, transitions__reason__asked_for=Reason.For.REJECT, owner=None)
+    Lead.objects.filter(pk__in=rejected.values("pk")).update(owner=F("former_owner"))
     closed = Q()
     for move in undone:
         closed |= Q(lead=move.lead_id, done_at=move.recorded_at)
@@ -101,7 +109,8 @@ def close_finished(transitions: Iterable[Transition], *, now: datetime) -> None:
     if moved:
         finished = Lead.objects.filter(pk__in=moved).exclude(stage__kind=Stage.Kind.OPEN)
         open_tasks = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, lead__in=finished)
-        open_tasks.exclude(colleagues__stage__key=STAGE).update(done_at=now)
+        with_sales = Lead.objects.current().filter(joined_tasks=OuterRef("pk"), stage__key=STAGE)
+        open_tasks.filter(~Exists(with_sales)).update(done_at=now)
 
 
 def entries(transitions: Iterable[Transition]) -> list[Handoff]:
@@ -120,7 +129,8 @@ def find_colleagues(handoffs: list[Handoff], *, now: datetime) -> None:
     locked = Company.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
     companies = {company.pk: company for company in locked}
     leads = {handoff.lead.pk for handoff in handoffs}
-    handed_over = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None).filter(Q(company__in=ids) | Q(lead__in=leads))
+    handed_over = Task.objects.filter(kind=Task.Kind.HANDOFF, done_at=None, lead__merged_into=None)
+    handed_over = handed_over.filter(Q(company__in=ids) | Q(lead__in=leads))
     tasks = list(handed_over.select_related("owner").order_by("-pk"))
     stale = [task.pk for task in tasks if task.lead_id in leads]
     if stale:
@@ -140,7 +150,8 @@ def find_colleagues(handoffs: list[Handoff], *, now: datetime) -> None:
 def choose_owners(handoffs: list[Handoff], *, now: datetime) -> None:
     """Give each handoff its owner, or leave it to the group when nobody is available."""
     wanted = {handoff: candidates(handoff) for handoff in handoffs}
-    active = User.objects.filter(is_active=True).in_bulk({pk for pks in wanted.values() for pk in pks})
+    here = Q(pk__in=User.objects.available(now.date())) | Q(pk__in=[handoff.transition.actor_id for handoff in handoffs])
+    active = User.objects.filter(here, is_active=True).in_bulk({pk for pks in wanted.values() for pk in pks})
     for handoff, pks in wanted.items():
         handoff.owner = next((active[pk] for pk in pks if pk in active), None)
     orphans = [handoff for handoff in handoffs if handoff.owner is None and not handoff.joined]
@@ -154,7 +165,7 @@ def choose_owners(handoffs: list[Handoff], *, now: datetime) -> None:
 
 
 def candidates(handoff: Handoff) -> list[int]:
-    """Ids of those it belongs to, the first active one wins. Who moved their own lead by hand keeps it."""
+    """Ids of those it belongs to, the first one at work wins. Who moved their own lead by hand keeps it."""
     lead, company = handoff.lead, handoff.company
     if lead.owner_id is not None and lead.owner_id == handoff.transition.actor_id:
         return [lead.owner_id]
@@ -201,7 +212,7 @@ def write_tasks(handoffs: list[Handoff], *, now: datetime) -> None:
                 lead=handoff.lead,
                 company=handoff.company,
                 kind=Task.Kind.HANDOFF,
-                title=f"Ready for a demo: {handoff.lead}"[:200],
+                title=title_of(handoff),
                 owner=handoff.owner,
                 transition=handoff.transition,
                 due_at=due_at(sla, zone=(handoff.owner.timezone if handoff.owner else "") or zone, now=now),
@@ -211,6 +222,12 @@ def write_tasks(handoffs: list[Handoff], *, now: datetime) -> None:
     through = Task.colleagues.through
     joined = [(handoff.joins or (handoff.leader.task if handoff.leader else None), handoff.lead) for handoff in handoffs if handoff.joined]
     through.objects.bulk_create([through(task=task, lead=lead) for task, lead in joined], ignore_conflicts=True)
+
+
+def title_of(handoff: Handoff) -> str:
+    """What the task is called."""
+    again = f", {handoff.last_time.short}" if handoff.last_time else ""
+    return f"Ready for a demo{again}: {handoff.lead}"[:200]
 
 
 def due_at(sla: str, *, zone: str, now: datetime) -> datetime | None:
@@ -230,11 +247,12 @@ def news(handoffs: list[Handoff], *, now: datetime) -> list[Notification]:
     if not recent:
         return []
     reasons = strongest_reasons([handoff.lead.pk for handoff in recent])
+    zone = ZoneInfo(Workspace.current().timezone)
     everybody = list(User.objects.reps().order_by("pk")) if any(handoff.owner is None for handoff in recent) else []
     rows = []
     for handoff in recent:
         listeners = everybody if handoff.owner is None else [] if handoff.own_act else [handoff.owner]
-        rows += announcements(handoff, listeners, body=describe(handoff, reasons.get(handoff.lead.pk, [])), now=now)
+        rows += announcements(handoff, listeners, body=describe(handoff, reasons.get(handoff.lead.pk, []), zone), now=now)
     return rows
 
 
@@ -242,20 +260,34 @@ def announcements(handoff: Handoff, listeners: list[User], *, body: str, now: da
     """The rows of one handoff: in the app always, by mail and chat while it is news. Who joins is told in the app only."""
     fresh = now - handoff.transition.at <= NEWS_FOR and not handoff.joined
     title = f"{handoff.lead} is ready too: same company, same task" if handoff.joined else TITLE
+    # The list in the app shows titles alone, mail and chat say it in their second line.
+    in_app = f"{title} {body.splitlines()[1]}" if handoff.last_time else title
     told: list[tuple[str, User | None]] = [(Notification.Channel.IN_APP, user) for user in listeners]
     if fresh:
         told += [(Notification.Channel.MAIL, user) for user in listeners]
         if settings.CHAT_WEBHOOK_URL and not handoff.own_act:
             told.append((Notification.Channel.CHAT, None))
     about = f"handoff:{handoff.transition.pk}"
-    return [notification(channel, about=about, title=title, body=body, lead=handoff.lead, user=user, now=now) for channel, user in told]
+    return [
+        notification(
+            channel,
+            about=about,
+            title=in_app if channel == Notification.Channel.IN_APP else title,
+            body=body,
+            lead=handoff.lead,
+            user=user,
+            now=now,
+        )
+        for channel, user in told
+    ]
 
 
-def describe(handoff: Handoff, reasons: list[str]) -> str:
-    """What mail and chat say about the lead: who, how warm, why, where."""
+def describe(handoff: Handoff, reasons: list[str], zone: ZoneInfo) -> str:
+    """What mail and chat say about the lead: who, what came of it before, how warm, why, where."""
     lead = handoff.lead
     who = " · ".join(part for part in (str(lead), lead.title, handoff.company.name if handoff.company else "") if part)
-    lines = [who, f"Score {lead.engagement + lead.fit} (engagement {lead.engagement}, fit {lead.fit})"]
+    lines = [who, *([handoff.last_time.describe(zone)] if handoff.last_time else [])]
+    lines += [f"Score {lead.engagement + lead.fit} (engagement {lead.engagement}, fit {lead.fit})"]
     if reasons:
         lines += ["", *reasons]
     if handoff.owner is None:

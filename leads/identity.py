@@ -7,19 +7,25 @@ The rules (user id over email over anonymous id):
 3. A key of an anonymous lead merges that lead in.
 4. A key of another known lead stays there and the pair is queued once for review, except that a lead with
    only a user id and a lead with only an address, named together by a trusted key, are one person.
+5. Two leads that a colleague took or kept apart are neither merged nor queued again.
+
+Every key and every event remembers its `first_lead`: whose key named it, also where that lead was merged into
+another long ago. So a merge can be taken apart exactly (leads/merging.py).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from typing import NamedTuple
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Q
 
 from leads import scoring
 from leads.bulk import among, update_rows
-from leads.models import Event, FoldState, Identity, Lead, MergeReview, ScoreEntry
+from leads.merging import TAKEN, merge_leads, take_over
+from leads.models import Identity, Lead, Merge, MergeReview
 from leads.recording import Arrival
-from leads.signals import leads_merged
 
 Kind = Identity.Kind
 Key = tuple[str, str]
@@ -36,6 +42,8 @@ class Person:
     lead: Lead
     keys: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in Kind})
     absorbed_by: "Person | None" = None
+    into: Lead | None = None  # who named it: `absorbed_by`, or one that is part of that
+    why: str = ""
     was_known: bool = False
 
     @property
@@ -82,8 +90,9 @@ class Directory:
         self.arrivals = arrivals
         self.now = now
         self.owners: dict[Key, Person] = {}
+        self.first_leads: dict[Key, Lead] = {}
         self.people: dict[int, Person] = {}
-        self.by_uid: dict[str, Person] = {}
+        self.by_uid: dict[str, tuple[Person, Lead]] = {}
         self.new: list[Person] = []
         self.attached: list[tuple[Key, Person]] = []
         self.reviews: dict[tuple[Person, Person], str] = {}
@@ -101,40 +110,49 @@ class Directory:
         self.write_reviews()
 
     def lock(self, wanted: set[Key], uids: set[str]) -> None:
-        """Look the keys up without locks, lock their leads in pk order, look again under the locks."""
-        found = {row[2] for row in owners_of(wanted)}
+        """Look the keys up without locks, lock their leads in pk order, look again under the locks.
+
+        Colleagues who are folded too are locked with them: whoever locks them later may meet somebody who comes the other way.
+        """
+        found = {row.lead_id for row in owners_of(wanted)}
         for pk, survivor_pk in Lead.objects.filter(uid__in=uids).values_list("pk", "merged_into_id"):
             found |= {pk, survivor_pk or pk}
-        rows = scoring.lock_leads(found)
+        locked = scoring.lock_leads(found | scoring.colleagues_of(found, {arrival.incoming.type for arrival in self.arrivals}))
+        rows = {pk: locked[pk] for pk in sorted(found) if pk in locked}
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
         for kind, value, lead_id in Identity.objects.filter(lead__in=among(rows)).values_list("kind", "value", "lead_id"):
             self.people[lead_id].keys[kind].add(value)
-        for kind, value, lead_id in owners_of(wanted):
-            if lead_id not in rows:
+        for row in owners_of(wanted):
+            if row.lead_id not in rows:
                 raise GroupChanged
-            self.owners[kind, value] = self.people[lead_id]
+            self.owners[row.kind, row.value] = self.people[row.lead_id]
+            self.first_leads[row.kind, row.value] = Lead(pk=row.first_lead_id)
         for person in self.people.values():
-            survivor = self.people.get(person.lead.merged_into_id or 0, person)
-            self.by_uid[str(person.lead.uid)] = survivor
+            if (survivor := person.lead.merged_into_id or person.lead.pk) not in rows:
+                raise GroupChanged
+            self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
 
     def place(self, arrival: Arrival) -> Person:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""
         keys = keys_of(arrival)
         named = {kind: value for kind, value in reversed(keys)}
-        target = self.owner_of_highest(keys, named)
-        if arrival.incoming.lead_uid:
-            itself = self.by_uid.get(arrival.incoming.lead_uid)
-            if itself and target and target is not itself.root:
-                self.join(target, itself.root, why="confirmed the same address", trusted=True)
-            target = target or (itself.root if itself else None)
-        target = target or self.add_person(arrival)
+        target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, Lead())
+        if arrival.incoming.lead_uid in self.by_uid:
+            itself, first_lead = self.by_uid[arrival.incoming.lead_uid]
+            if target is None:
+                target, arrival.first_lead = itself.root, first_lead
+            elif target is not itself.root:
+                self.join(target, itself.root, arrival, why="confirmed the same address", trusted=True)
+        if target is None:
+            target = self.add_person(arrival)
+            arrival.first_lead = target.lead
         for kind, value in keys:
             owner = self.owners.get((kind, value))
             if owner is None:
-                self.attach((kind, value), target)
+                self.attach((kind, value), target, arrival)
             elif owner.root is not target:
                 trusted = arrival.trusted and kind != Kind.ANONYMOUS_ID
-                self.join(target, owner.root, why=f"{arrival.incoming.type} named both by {kind}", trusted=trusted)
+                self.join(target, owner.root, arrival, why=f"{arrival.incoming.type} named both by {kind}", trusted=trusted)
         self.note_unconfirmed(arrival, target.lead)
         return target
 
@@ -145,12 +163,12 @@ class Directory:
         elif not arrival.trusted and arrival.incoming.email and arrival.incoming.email != lead.email:
             lead.unconfirmed_email = lead.unconfirmed_email or arrival.incoming.email
 
-    def owner_of_highest(self, keys: list[Key], named: dict[str, str]) -> Person | None:
-        """The owner of the highest key that somebody owns and may lend."""
+    def owner_of_highest(self, keys: list[Key], named: dict[str, str]) -> tuple[Person, Lead] | None:
+        """The owner of the highest key that somebody owns and may lend, and the lead that the key came with."""
         for kind, value in keys:
             owner = self.owners.get((kind, value))
             if owner and (kind != Kind.ANONYMOUS_ID or owner.root.could_be(named)):
-                return owner.root
+                return owner.root, self.first_leads[kind, value]
         return None
 
     def add_person(self, arrival: Arrival) -> Person:
@@ -161,32 +179,38 @@ class Directory:
         self.new.append(person)
         return person
 
-    def attach(self, key: Key, person: Person) -> None:
+    def attach(self, key: Key, person: Person, arrival: Arrival) -> None:
         """Give a key nobody owns to a person."""
-        self.owners[key] = person
+        self.owners[key], self.first_leads[key] = person, arrival.first_lead
         self.attached.append((key, person))
         person.keys[key[0]].add(key[1])
 
-    def join(self, target: Person, other: Person, *, why: str, trusted: bool) -> None:
+    def join(self, target: Person, other: Person, arrival: Arrival, *, why: str, trusted: bool) -> None:
         """Merge another person in, or queue the pair for review."""
+        if frozenset((target.lead.pk, other.lead.pk)) in self.kept_apart:
+            return
         if not other.known or (trusted and target.known and target.completes(other)):
-            other.absorbed_by = target
+            other.absorbed_by, other.into, other.why = target, arrival.first_lead, why
             for kind, values in other.keys.items():
                 target.keys[kind] |= values
-            target.lead.unconfirmed_email = target.lead.unconfirmed_email or other.lead.unconfirmed_email
-            target.lead.first_seen_at = min(target.lead.first_seen_at, other.lead.first_seen_at)
+            take_over(target.lead, other.lead)
         else:
             self.reviews.setdefault((target, other), why)
+
+    @cached_property
+    def kept_apart(self) -> set[frozenset[int]]:
+        """Pairs of this group's leads that colleagues said are two people; asked for when the first two are to be joined."""
+        return MergeReview.objects.kept_apart(self.people)
 
     def write_keys(self) -> None:
         """Store the new keys; a key another worker stored first makes the group start over."""
         rows = [
-            Identity(kind=kind, value=value, lead=person.root.lead, first_lead=person.lead, created_at=self.now)
-            for (kind, value), person in self.attached
+            Identity(kind=key[0], value=key[1], lead=person.root.lead, first_lead_id=self.first_leads[key].pk, created_at=self.now)
+            for key, person in self.attached
         ]
         Identity.objects.bulk_create(rows, ignore_conflicts=True)
         expected = {(row.kind, row.value): row.lead_id for row in rows}
-        if expected and {(kind, value): lead for kind, value, lead in owners_of(set(expected))} != expected:
+        if expected and {(row.kind, row.value): row.lead_id for row in owners_of(set(expected))} != expected:
             raise GroupChanged
 
     def write_reviews(self) -> None:
@@ -201,10 +225,15 @@ class Directory:
             ignore_conflicts=True,
         )
 
-    def merges(self) -> dict[int, int]:
-        """Absorbed lead id → survivor's id."""
-        everyone = [*self.people.values(), *self.new]
-        return {person.lead.pk: person.root.lead.pk for person in everyone if person.absorbed_by}
+    def merge(self) -> dict[int, int]:
+        """Merge those who turned out to be one; returns absorbed lead id → survivor's id."""
+        absorbed = [person for person in (*self.people.values(), *self.new) if person.absorbed_by]
+        merges = {person.lead.pk: person.root.lead.pk for person in absorbed}
+        traces = [Merge(absorbed=person.lead, survivor_id=person.into.pk, why=person.why[:200]) for person in absorbed if person.into]
+        merge_leads(merges, traces, now=self.now)
+        survivors = {person.root.lead.pk: person.root.lead for person in absorbed}
+        update_rows(Lead, [[pk, *(getattr(lead, name) for name in TAKEN)] for pk, lead in survivors.items()], columns=TAKEN)
+        return merges
 
     def leads(self) -> dict[int, Lead]:
         """Every lead of the group that was not absorbed, by id."""
@@ -216,8 +245,17 @@ class Directory:
         return {person.lead.pk for person in self.people.values() if not person.was_known and not person.absorbed_by and person.known}
 
 
-def owners_of(keys: Iterable[Key]) -> list[tuple[str, str, int]]:
-    """(kind, value, lead id) of those keys that somebody owns, in one query."""
+class Owned(NamedTuple):
+    """A key that somebody owns."""
+
+    kind: str
+    value: str
+    lead_id: int
+    first_lead_id: int
+
+
+def owners_of(keys: Iterable[Key]) -> list[Owned]:
+    """Those of these keys that somebody owns, in one query."""
     by_kind: dict[str, list[str]] = {}
     for kind, value in keys:
         by_kind.setdefault(kind, []).append(value)
@@ -226,25 +264,4 @@ def owners_of(keys: Iterable[Key]) -> list[tuple[str, str, int]]:
     matches = Q()
     for kind, values in by_kind.items():
         matches |= Q(kind=kind, value__in=among(values, "text"))
-    return list(Identity.objects.filter(matches).values_list("kind", "value", "lead_id"))
-
-
-def merge_leads(merges: dict[int, int]) -> None:
-    """Move everything of the absorbed leads to their survivors; both are locked by the caller.
-
-    The absorbed row stays and points to its survivor; events and ledger lines keep `first_lead`, so a merge
-    can be told apart later. Transitions stay with the lead that made them. The caller refolds the survivors.
-    """
-    if not merges:
-        return
-    update_rows(Lead, sorted(merges.items()), columns=["merged_into"])
-    Lead.objects.filter(merged_into__in=merges).update(merged_into=survivor_of("merged_into_id"))
-    for model in (Identity, Event, ScoreEntry):
-        model.objects.filter(lead__in=merges).update(lead_id=survivor_of("lead_id"))
-    FoldState.objects.filter(lead__in=merges).delete()  # or what is still to expire would be taken back a second time
-    leads_merged.send(sender=None, merges=merges)
-
-
-def survivor_of(column: str) -> Subquery:
-    """The survivor of the absorbed lead that `column` names, for an UPDATE."""
-    return Subquery(Lead.objects.filter(pk=OuterRef(column)).values("merged_into_id")[:1])
+    return list(map(Owned._make, Identity.objects.filter(matches).values_list(*Owned._fields)))

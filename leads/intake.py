@@ -82,7 +82,7 @@ def record_now(messages: list[dict[str, Any]]) -> list[Event]:
     with transaction.atomic():
         delivery = record_internal(messages, ring_bell=False)
         Delivery.objects.filter(pk=delivery.pk).update(claim_token=token)
-        record(load([delivery.pk]), token=token)
+        with_retries([delivery.pk], token)
         return list(delivery.events.select_related("lead").order_by("pk"))
 
 
@@ -235,15 +235,17 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     granted = consents.lock(fresh)
     directory = identity.Directory(fresh, now=now)
     directory.place_all()
-    merges = directory.merges()
-    identity.merge_leads(merges)
+    merges = directory.merge()
     leads = directory.leads()
     moved = companies_left(directory, merges) | assign_and_compare(fresh, leads)
     write_people(leads, told=told_about(fresh) | set(merges.values()))
     new = write_events(fresh)
     consents.write([arrival for arrival in fresh if arrival.event], granted)
     count_results(deliveries, new, again)
-    leads |= scoring.lock_leads({event.lead_id for event in again} - leads.keys())
+    others = scoring.lock_leads({event.lead_id for event in again} - leads.keys())
+    if any(lead.merged_into_id for lead in others.values()):
+        raise identity.GroupChanged
+    leads |= others
     joined = joined_history({*merges.values(), *directory.newly_known()}, new, now=now)
     events = sorted([*new, *again, *joined], key=lambda event: (event.at, event.source_id, event.message_id))
     for event in events:  # one object for each lead: what one step changes, the next one sees

@@ -8,6 +8,7 @@ import msgspec
 from django.db import models, transaction
 from django.utils import timezone
 
+from leads import rescoring
 from leads.conditions import All, AnyOf, ConditionError, Node, Place, parse
 from leads.documents import GateDoc, IdleDoc, LimitDoc, LimitsDoc, ModelDoc, RuleDoc, ScoringDoc
 from leads.gate_cycles import find_cycle
@@ -86,10 +87,14 @@ def replace_draft(doc: ModelDoc, *, by_user: User | None = None) -> None:
         replace_gates(doc.gates, stamp)
 
 
-def publish(*, by_user: User | None = None, note: str = "") -> ScoringVersion:
-    """Publish the draft as the next version, which scores from now on; a draft like the live version publishes nothing.
+def publish(
+    *, by_user: User | None = None, note: str = "", rescore: bool = False, tell: bool = False, restores: ScoringVersion | None = None
+) -> ScoringVersion:
+    """Publish the draft as the next version, which scores from now on, or (`rescore`) what happened before too.
 
-    Raises PublishError, naming everything that is wrong with the draft.
+    The workers then look at every lead anew; `tell` lets them mail the owners of those that move. `restores` is kept if
+    the draft says what that version says. A draft like the live version publishes nothing, unless the past is to be
+    scored by it and was not. Raises PublishError, naming everything that is wrong with the draft.
     """
     with transaction.atomic():
         lock_workspace()
@@ -97,10 +102,18 @@ def publish(*, by_user: User | None = None, note: str = "") -> ScoringVersion:
         if problems := check_model(doc, stages=list(Stage.objects.values_list("key", flat=True))):
             raise PublishError(problems)
         document, live = builtins(doc), ScoringVersion.live()
-        if live and same(live.document, document):
+        if live and same(live.document, document) and (live.rescored or not rescore):
             return live
-        number = live.number + 1 if live else 1
-        return ScoringVersion.objects.create(number=number, document=document, note=note, published_by=by_user)
+        version = ScoringVersion.objects.create(
+            number=live.number + 1 if live else 1,
+            document=document,
+            rescored=rescore,
+            restores=restores if restores and same(restores.document, document) else None,
+            note=note,
+            published_by=by_user,
+        )
+        rescoring.start(version, history=rescore, tell=tell, by_user=by_user)
+        return version
 
 
 def lock_workspace() -> Workspace:

@@ -15,6 +15,8 @@ class Arrival:
     delivery: Delivery
     verdict: str = Event.Verdict.HUMAN
     lead: Lead = field(init=False)
+    #: Whose key named it: the lead itself, or one that was merged into it.
+    first_lead: Lead = field(init=False)
     event: Event | None = None
 
     @property

@@ -79,6 +79,13 @@ def follow_hand_moves(*, transitions: Sequence[Transition], now: datetime, **kwa
         fold_leads(leads, read_versions(), again=undone, now=now)
 
 
+def colleagues_of(lead_pks: Iterable[int], types: Iterable[str]) -> set[int]:
+    """Everybody who is folded too when these leads do things of these types: their companies' people, if any counts for all."""
+    if read_versions().company_types.isdisjoint(types):
+        return set()
+    return people_of(Lead.objects.filter(pk__in=list(lead_pks)).exclude(company=None).values("company"))
+
+
 # --- what time brings -----------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from django.contrib.admin.models import DELETION, LogEntry
@@ -12,6 +11,7 @@ from django.urls import reverse
 
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
 from leads.documents import Conditions, DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.fuse import Forecast, forecast
 from leads.model_words import (
     Stages,
     derive_sentence,
@@ -23,9 +23,10 @@ from leads.model_words import (
     rule_sentence,
 )
 from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
-from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
-from leads.shape import Path, Problem, PublishError, canonical, read
+from leads.publishing import check_model, draft_document, export_draft, lock_workspace, publish, replace_draft
+from leads.shape import Path, Problem, PublishError, builtins, canonical, read
 from leads.templatetags.words import event_words
+from leads.type_warnings import type_warnings
 
 Document = dict[str, Any]
 NOTHING: Document = {"scoring": {}, "gates": []}
@@ -61,6 +62,7 @@ class Line:
     edit: str = ""
     change: Change | None = None
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -84,9 +86,19 @@ def look() -> Model:
     live = version.document if version else NOTHING
     rows = {part: list(model._default_manager.select_related("edited_by")) for part, (model, _) in PARTS.items()}
     state.changes = sign(state.changes, authors(rows, state.changes))
-    addresses = {anchor_of(part, row): edit_address(row, anchor_of(part, row)) for part, found in rows.items() for row in found}
+    addresses = {anchor_of(part, row): edit_address(part, row) for part, found in rows.items() for row in found}
     lines = {part: list(lines_of(part, document, live, stages, state, addresses)) for part in PARTS}
+    add_warnings(lines, document)
     return Model(version, lines, state)
+
+
+def add_warnings(lines: dict[str, list[Line]], document: Document) -> None:
+    """Say beside each line which event types it asks for that nobody has sent yet."""
+    by_anchor = {line.unit.anchor: line for found in lines.values() for line in found}
+    for path, text in type_warnings(document):
+        anchor, _ = place_of(path, document)
+        if line := by_anchor.get(anchor):
+            line.warnings.append(text)
 
 
 def state_of(document: Document, version: ScoringVersion | None, stages: Stages) -> DraftState:
@@ -174,14 +186,14 @@ def lines_of(
         yield Line(unit, tags.get(unit.anchor, ""), addresses.get(unit.anchor.removesuffix("-again"), ""), change, problems)
 
 
-def edit_address(row: Draft, anchor: str) -> str:
-    """The admin form of a row, which leads back to its place on the page."""
-    return admin_address(f"{row._meta.model_name}_change", row.pk, anchor=anchor)
+def key_of(part: str, row: Any) -> str:
+    """What names a row in the address of its form; derived types have no key, they go by number."""
+    return "edit" if part in SINGLE else str(row.pk) if part == "derive" else str(row.key)
 
 
-def admin_address(page: str, *args: Any, anchor: str) -> str:
-    """A page of the admin that leads back to a place on /scoring/."""
-    return f"{reverse(f'admin:leads_{page}', args=args)}?{urlencode({'next': f'{reverse("leads:scoring")}#{anchor}'})}"
+def edit_address(part: str, row: Any) -> str:
+    """The form of a row."""
+    return reverse("leads:scoring-entry", args=[part, key_of(part, row)])
 
 
 # --- who, and what is wrong ---------------------------------------------------------------------
@@ -237,12 +249,23 @@ def place_of(path: Path, document: Document) -> tuple[str, str]:
 # --- publish and discard ------------------------------------------------------------------------
 
 
-def publish_draft(seen: str, *, by_user: User, note: str) -> ScoringVersion:
-    """Publish the draft somebody has looked at. Raises DraftMoved, PublishError."""
+def publish_draft(
+    seen: str, *, by_user: User, note: str, rescore: bool = False, tell: bool = False, restores: int | None = None
+) -> ScoringVersion:
+    """Publish the draft somebody has looked at; `restores`: the number of the version it goes back to. Raises DraftMoved, PublishError."""
     with transaction.atomic():
         lock_workspace()
         check_seen(seen)
-        return publish(by_user=by_user, note=note)
+        earlier = ScoringVersion.objects.filter(number=restores).first() if restores else None
+        return publish(by_user=by_user, note=note, rescore=rescore, tell=tell, restores=earlier)
+
+
+def foresee(*, history: bool) -> Forecast:
+    """What publishing the draft would move. Raises PublishError."""
+    doc = export_draft()
+    if problems := check_model(doc, stages=list(stage_names())):
+        raise PublishError(problems)
+    return forecast(builtins(doc), history=history)
 
 
 def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
@@ -252,11 +275,24 @@ def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
         live = check_seen(seen)
         if live is None:
             raise PublishError([Problem((), "nothing was published yet, so there is nothing to go back to")])
-        doc = msgspec.convert(live.document, ModelDoc)
-        if problems := check_model(doc, stages=list(stage_names())):
-            raise PublishError(problems)
-        replace_draft(doc, by_user=by_user)
+        rewrite_draft(live, by_user=by_user)
         return live
+
+
+def restore_version(version: ScoringVersion, seen: str, *, by_user: User) -> None:
+    """Make the draft say what an earlier version says; publishing it is the next step. Raises DraftMoved, PublishError."""
+    with transaction.atomic():
+        lock_workspace()
+        check_seen(seen)
+        rewrite_draft(version, by_user=by_user)
+
+
+def rewrite_draft(version: ScoringVersion, *, by_user: User) -> None:
+    """Make the draft say what a version says. Raises PublishError when that names a stage that is gone."""
+    doc = msgspec.convert(version.document, ModelDoc)
+    if problems := check_model(doc, stages=list(stage_names())):
+        raise PublishError(problems)
+    replace_draft(doc, by_user=by_user)
 
 
 def check_seen(seen: str) -> ScoringVersion | None:

@@ -16,6 +16,7 @@ BOUNDS = [
     (re.compile(r"at most (-?\d+)"), "counts at most {} points in all"),
     (re.compile(r"not below (-?\d+)"), "never takes the points below {}"),
     (re.compile(r"corrected by a late fact"), "corrected after an older event came in late"),
+    (re.compile(r"excluded"), "excluded from scoring"),
     (re.compile(r"no longer follows from the facts"), "taken back, the facts behind it changed"),
 ]
 # Why a mail waits, was not sent, or a run ended or never began.
@@ -39,6 +40,7 @@ WHY = {
     "goal": "goal reached",
     "exit": "an exit condition was met",
     "stage": "the lead was won or lost",
+    "colleague": "somebody of the same company was won",
     "merged": "the same person is further in another run",
     "once": "was in it before",
     "active": "is in it already",
@@ -175,6 +177,11 @@ def why_points(reason: str) -> str:
         if match := pattern.fullmatch(reason):
             return words.format(*match.groups())
     return reason
+
+
+def why_one(why: str) -> str:
+    """Why two leads are, or may be, one person: "“Signed up” named both by user id"."""
+    return KEY.sub(lambda found: f"“{event_words(found[0])}”", why).replace("_", " ")
 
 
 def why_words(reason: str) -> str:

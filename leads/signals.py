@@ -25,3 +25,8 @@ leads_transitioned = Signal()
 #: Sent after anonymous or double leads were merged, before their survivors are refolded.
 #: Arguments: merges (dict[int, int]: absorbed lead id → survivor's id).
 leads_merged = Signal()
+
+#: Sent after leads that had been merged were taken apart, before both are refolded; both are locked.
+#: Arguments: parted (dict[int, int]: id of a lead whose rows go back → id of the lead that has them from now on),
+#: survivors (set[int]: ids of the leads that had them).
+leads_parted = Signal()

@@ -6,7 +6,6 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Q
 
 from leads.models import Lead, Task, Workspace
 from leads.working_time import WorkingHours
@@ -20,8 +19,7 @@ def touch(lead: Lead, at: datetime) -> int:
 
     Call it in the transaction that records the call, meeting, mail or finished task. Returns how many clocks stopped.
     """
-    own = Q(lead=lead) | Q(colleagues=lead)
-    running = Task.objects.filter(own, kind=Task.Kind.HANDOFF, done_at=None, touched_at=None)
+    running = Task.objects.for_lead(lead).filter(kind=Task.Kind.HANDOFF, done_at=None, touched_at=None)
     return Task.objects.filter(pk__in=running.values("pk"), touched_at=None).update(touched_at=at)
 
 

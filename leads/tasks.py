@@ -6,10 +6,21 @@ import time
 from celery import shared_task
 from django.db import connection
 
-from leads import csv_import, intake, notifications, scoring
+from leads import csv_import, escalation, intake, notifications, recycling, rescoring, scoring, whatif
 from leads.bell import DEBOUNCE_SECONDS, ring
 
-__all__ = ["apply_due_scores", "drain_inbox", "record_imports", "ring", "send_notifications"]
+__all__ = [
+    "advance_rescores",
+    "apply_due_scores",
+    "drain_inbox",
+    "escalate_handoffs",
+    "record_imports",
+    "recycle_leads",
+    "ring",
+    "run_what_ifs",
+    "send_notifications",
+]
+
 
 # SQLite has one writer: two drains in one process would only wait for each other.
 _one_drain = threading.Lock()
@@ -42,6 +53,12 @@ def apply_due_scores() -> None:
     scoring.apply_all_due()
 
 
+@shared_task(name="leads.tasks.advance_rescores")
+def advance_rescores() -> None:
+    """Look at every lead anew after a publication."""
+    rescoring.advance_all_due()
+
+
 @shared_task(name="leads.tasks.send_notifications")
 def send_notifications() -> None:
     """Tell staff what is still to be told."""
@@ -52,3 +69,21 @@ def send_notifications() -> None:
 def record_imports() -> None:
     """Record the CSV files that staff have started to import."""
     csv_import.record_all_due()
+
+
+@shared_task(name="leads.tasks.recycle_leads")
+def recycle_leads() -> None:
+    """Bring leads back whose time has come."""
+    recycling.recycle_all_due()
+
+
+@shared_task(name="leads.tasks.escalate_handoffs")
+def escalate_handoffs() -> None:
+    """Tell the team of handed-over leads whose time has run out."""
+    escalation.escalate_all_due()
+
+
+@shared_task(name="leads.tasks.run_what_ifs")
+def run_what_ifs() -> None:
+    """Compare the models that staff have asked about."""
+    whatif.run_all_due()

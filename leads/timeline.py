@@ -9,9 +9,10 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from leads.models import Activity, Event, Lead, ScoringVersion, Stage, Task, Transition
+from leads.models import Activity, Event, Lead, Merge, ScoringVersion, Stage, Task, Transition
 from leads.outlook import gate_names
-from leads.sentences import kind_of, ordinal, tell, why_words
+from leads.recycling import describe
+from leads.sentences import kind_of, ordinal, tell, why_one, why_words
 from leads.templatetags.words import event_icon, event_words
 from leads.vocabulary import parse_duration
 
@@ -22,7 +23,7 @@ LOOK_BACK = 200
 MOST = 10 * PAGE
 WEEK = timedelta(days=7)
 KINDS = {"events": "What they did", "mails": "Mails", "moves": "Stages", "notes": "Notes and calls", "tasks": "Tasks"}
-RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
+RANKS = {kind: rank for rank, kind in enumerate([*KINDS, "merges"])}
 MAIL_ICONS = {"sent": "send", "skipped": "mail-minus", "canceled": "mail-x", "failed": "mail-x", "unknown": "mail-question-mark"}
 MAIL_WORDS = {"sent": "Sent", "skipped": "Not sent", "canceled": "Canceled", "failed": "Failed to send", "unknown": "Perhaps sent"}
 ACTIVITY_ICONS = {Activity.Kind.NOTE: "sticky-note", Activity.Kind.CALL: "phone", Activity.Kind.MEETING: "users"}
@@ -79,6 +80,11 @@ class Cursor:
         return Q(**{f"{column}__lte" if rank > self.rank else f"{column}__lt": self.at})
 
 
+def place_of(event: Event) -> str:
+    """The place directly before an event: a page of the past from there begins with it."""
+    return f"{event.at.astimezone(UTC):%Y%m%d%H%M%S%f}.{RANKS['events']}.{event.pk + 1}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """The part of the past to show: behind `before`, or from now down to `down_to`; at most `limit` entries."""
@@ -127,6 +133,7 @@ def build_timeline(
             found += read(lead, stretch)
     if show in ("", "moves"):
         found += past_moves(lead, stretch, gate_names(version))
+        found += past_merges(lead, stretch)
     found.sort(key=lambda entry: entry.place, reverse=True)
     page = found[: stretch.limit]
     days = [(day, list(group)) for day, group in groupby(page, key=lambda entry: timezone.localdate(entry.at))]
@@ -167,25 +174,38 @@ def entry_of_event(event: Event, times: int) -> Entry:
 
 def past_moves(lead: Lead, stretch: Stretch, gates: dict[str, str]) -> Iterator[Entry]:
     """Stage changes: to where, by whom or by which gate, and why."""
-    rows = lead.transitions.select_related("from_stage", "to_stage", "actor", "reason", "event")
+    rows = Transition.objects.filter(lead__in=Lead.objects.part_of(lead))
+    rows = rows.select_related("lead", "from_stage", "to_stage", "actor", "reason", "event", "recycles__reason")
     for move in stretch.cut(rows, "moves", "at"):
-        yield entry_of_move(move, gates)
+        yield entry_of_move(move, gates, lead)
 
 
-def entry_of_move(move: Transition, gates: dict[str, str]) -> Entry:
-    """A stage change as a line."""
+def entry_of_move(move: Transition, gates: dict[str, str], lead: Lead) -> Entry:
+    """A stage change as a line; one of somebody who was merged into the lead since says so."""
     who = str(move.actor) if move.actor else "a colleague"
     if move.gate:
         text, why = f"Moved from {move.from_stage} to {move.to_stage}", [gates.get(move.gate, move.gate)]
         why += [f"after “{tell(move.event).text}”"] if move.event else []
+    elif move.recycles:
+        text, why = f"Back {describe(move.recycles, move.at)}", [f"moved from {move.from_stage} to {move.to_stage}"]
     elif move.undoes_id:
         text, why = f"{who[:1].upper() + who[1:]} took the move back to {move.to_stage}", []
     else:
         text, why = f"Moved from {move.from_stage} to {move.to_stage} by {who}", [str(move.reason)] if move.reason else []
-        why += [move.note] if move.note else []
-    tags = ("imported",) if move.historical else ()
+    why += [move.note] if move.note and not move.undoes_id else []
+    imported = ("imported",) if move.historical and not move.note else ()
+    tags = (*imported, *((f"as {move.lead}",) if move.lead_id != lead.pk else ()))
     origin = f"{move.engagement + move.fit} points at that moment"
     return Entry(move.at, "moves", move.pk, "", text, " · ".join(why), tags, origin=origin, stage=move.to_stage)
+
+
+def past_merges(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
+    """Who turned out to be the same person, also where that was taken back."""
+    rows = Merge.objects.filter(Q(pk__in=Merge.objects.within(lead).values("pk")) | Q(absorbed=lead))
+    for merge in stretch.cut(rows.select_related("absorbed", "survivor", "by_user", "undone_by"), "merges", "at"):
+        text = f"The same person as {merge.survivor if merge.absorbed_id == lead.pk else merge.absorbed}"
+        apart = (f"taken apart by {merge.undone_by or 'a colleague'}",) if merge.undone_at else ()
+        yield Entry(merge.at, "merges", merge.pk, "merge", text, f"said {merge.by_user}" if merge.by_user else why_one(merge.why), apart)
 
 
 def past_mails(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
@@ -210,7 +230,8 @@ def campaign_of(mail: Any) -> str:
 
 def past_activities(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Notes, calls and meetings."""
-    for row in stretch.cut(lead.activities.select_related("by_user"), "notes", "at"):
+    rows = Activity.objects.filter(lead__in=Lead.objects.part_of(lead)).select_related("by_user")
+    for row in stretch.cut(rows, "notes", "at"):
         who = str(row.by_user) if row.by_user else "A colleague"
         verb = {Activity.Kind.NOTE: "noted", Activity.Kind.CALL: "called", Activity.Kind.MEETING: "met them"}[row.kind]
         outcome = row.get_outcome_display().lower() if row.outcome else ""
@@ -219,7 +240,7 @@ def past_activities(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
 
 def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
     """Tasks that are done."""
-    rows = Task.objects.filter(Q(lead=lead) | Q(pk__in=lead.joined_tasks.values("pk")), done_at__isnull=False)
+    rows = Task.objects.for_lead(lead).filter(done_at__isnull=False)
     for task in stretch.cut(rows.select_related("owner", "rejected_for"), "tasks", "done_at"):
         what = f"Rejected: {task.rejected_for.name}" if task.rejected_for else "Done"
         detail = " · ".join(filter(None, [str(task.owner) if task.owner else "", what if task.rejected_for else ""]))
@@ -229,14 +250,22 @@ def done_tasks(lead: Lead, stretch: Stretch) -> Iterator[Entry]:
 # --- what is still to come ------------------------------------------------------------------------
 
 
-def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", now: datetime) -> list[Entry]:
-    """What is planned, the latest on top: steps of running campaigns, mails on their way, open tasks with a due date."""
+def look_forward(lead: Lead, tasks: Iterable[Task], *, show: str = "", last: Transition | None, now: datetime) -> list[Entry]:
+    """What is planned, the latest on top: campaign steps, mails on their way, open tasks with a due date, a second chance."""
     later = [(task.due_at, task) for task in tasks if task.due_at and task.due_at >= now]  # the overdue stand among the tasks, in red
     from_tasks = [Entry(due_at, "tasks", task.pk, "square-check", task.title, owner_of(task)) for due_at, task in later]
     entries = from_tasks if show in ("", "tasks") else []
     if show in ("", "mails"):
         entries += planned_mails(lead, now=now)
+    if show in ("", "moves"):
+        entries += planned_return(lead, last)
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def planned_return(lead: Lead, last: Transition | None) -> Iterator[Entry]:
+    """The day on which a lost or rejected lead is offered again; `last` is its last move."""
+    if last and last.recycle_at and not lead.excluded:
+        yield Entry(last.recycle_at, "moves", last.pk, "calendar-sync", "Offered again", str(last.reason or ""))
 
 
 def owner_of(task: Task) -> str:

@@ -9,6 +9,12 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 # Types only the product itself may record.
 RESERVED_PREFIXES = ("EMAIL_", "UNSUBSCRIBED")
+# Types that mean something without anybody having decided it: docs/events.md tells when to post them.
+SHIPPED_TYPES = (
+    "PAGE_VIEWED VIEWED_PRICING DOWNLOADED_API_DOCS NEWSLETTER_SIGNED_UP DEMO_REQUESTED SIGNED_UP TEAMMATE_INVITED API_KEY_CREATED "
+    "FIRST_API_CALL API_RATE_LIMITED ACCOUNT_CLOSED ABANDONED_CHECKOUT CHECKOUT_COMPLETED PLAN_UPGRADED SUBSCRIPTION_STARTED "
+    "CONTRACT_SIGNED PAYMENT_SUCCEEDED PAYMENT_FAILED IDENTIFIED GROUPED ALIASED EMAIL_CLICKED EMAIL_BOUNCED EMAIL_CONFIRMED UNSUBSCRIBED"
+).split()
 # What colleagues did with a lead is a fact, but nothing the lead did.
 STAFF_TYPES = frozenset({"LEAD_EDITED", "LEAD_ACCEPTED", "LEAD_REJECTED"})
 # What we did, not the person: mails that went out or came back.

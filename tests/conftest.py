@@ -5,10 +5,11 @@ import importlib
 import pytest
 from django.apps import apps
 from django.conf import settings as live_settings
+from django.core.cache import cache
 from django.db import connections
 
 from crm.celery import app as celery
-from leads import versions_in_force, workspace_zone
+from leads import seen, versions_in_force, workspace_zone
 from leads.doors import forget_keys
 from leads.models import Stage
 from tests.browser import browser_page, chromium
@@ -25,6 +26,8 @@ def _test_settings(settings, tmp_path):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.MAILBOX_DIR = tmp_path / "mailbox"
     forget_keys()
+    seen.forget()
+    cache.clear()
     versions_in_force.compiled.cache_clear()
     workspace_zone.zone_in.cache_clear()
 

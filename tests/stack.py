@@ -195,7 +195,8 @@ class Stack:
         """Let the leases of killed workers pass at once instead of waiting for minutes."""
         expire = "lease_until='2000-01-01T00:00:00Z'"
         self.ask(
-            f"[m.objects.exclude(claim_token=None).update({expire}) for m in (Delivery, FoldState, Enrollment, Message, Notification)]"
+            f"[m.objects.exclude(claim_token=None).update({expire})"
+            " for m in (Delivery, FoldState, Enrollment, Message, Notification, Rescore)]"
         )
 
 

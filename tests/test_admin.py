@@ -178,6 +178,19 @@ def test_publishing_asks_first_and_then_makes_a_version(client, marketer):
     assert (version.number, version.published_by, version.note) == (1, marketer, "First rules")
 
 
+def test_publishing_what_moves_very_many_leads_is_left_to_the_page_that_asks(client, marketer):
+    for lead in (make_lead(), make_lead()):
+        make_event(lead=lead, type="SIGNED_UP")
+    gate = Gate.objects.create(key="g", to=Stage.objects.get(key="mql"), conditions=[{"event": "SIGNED_UP"}])
+    gate.from_stages.add(Stage.objects.get(key="cold"))
+    Workspace.objects.update_or_create(pk=1, defaults={"move_fuse": 1})
+
+    answer = client.post(page(Gate, "publish_draft"), {"_form_submitted": "True"})
+
+    assert answer.headers["HX-Redirect"] == "/scoring/?review#draft"
+    assert not ScoringVersion.objects.exists()
+
+
 def test_a_draft_with_a_mistake_is_not_published_and_says_why(client, marketer):
     gate = Gate.objects.create(key="g", to=Stage.objects.get(key="sql"), conditions=[])
     gate.from_stages.add(Stage.objects.get(key="sql"))
@@ -217,14 +230,16 @@ def make_campaign(**fields):
 
 def test_campaigns_are_published_paused_and_resumed(client, marketer):
     campaign = make_campaign()
-    status = []
+    status, told = [], []
 
     for action in ("publish", "pause", "pause", "resume"):
-        client.post(page(Campaign), {"action": action, "_selected_action": [campaign.pk]})
+        answer = client.post(page(Campaign), {"action": action, "_selected_action": [campaign.pk]}, follow=True)
         campaign.refresh_from_db()
         status.append(campaign.status)
+        told += [str(message) for message in answer.context["messages"]]
 
     assert status == ["active", "paused", "paused", "active"]
+    assert told[1:] == ["1 campaign paused.", "0 campaigns paused.", "1 campaign goes on."]
     assert (campaign.live.number, campaign.live.published_by) == (1, marketer)
 
 
@@ -288,3 +303,34 @@ def test_the_small_structures_of_a_campaign_are_checked_beside_their_fields(clie
     assert right.status_code == 302
     assert wrong.status_code == 200
     assert list(wrong.context["adminform"].form.errors) == [field]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("mql", "Marketing qualified can't be deleted: 1 lead stands in it. Move them to another stage first."),
+        ("cold", "Cold can't be deleted: new leads begin in it."),
+        ("won", "Closed won can't be deleted: gates lead to or from it (closed)."),
+        ("sql", "Sales qualified can't be deleted: gates lead to or from it (closed)."),
+    ],
+)
+def test_a_stage_that_is_needed_stays_and_the_page_says_why(client, boss, key, said):
+    make_lead(stage_id="mql")
+    gate = Gate.objects.create(key="closed", to_id="won", conditions=[{"event": "X"}])
+    gate.from_stages.add(Stage.objects.get(key="sql"))
+    stage = Stage.objects.get(key=key)
+
+    address = reverse("admin:leads_stage_delete", args=[stage.pk])
+    page = client.get(address).content.decode().replace("&#x27;", "'")
+    client.post(address, {"post": "yes"})
+
+    assert said in page
+    assert Stage.objects.filter(key=key).exists()
+
+
+def test_a_stage_that_nobody_needs_can_go(client, boss):
+    stage = Stage.objects.create(key="trial", name="Trial", position=9)
+
+    client.post(reverse("admin:leads_stage_delete", args=[stage.pk]), {"post": "yes"})
+
+    assert not Stage.objects.filter(key="trial").exists()

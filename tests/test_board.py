@@ -223,7 +223,8 @@ def test_more_cards_are_a_page_without_javascript(client, rep):
     bad = client.get("/board/more/", {"column": "mql", "after": "💩"})
 
     assert page.content.decode().count("data-card=") == 10
-    assert "Back to the board" in page.content.decode()
+    assert "further down" in page.content.decode()
+    assert '<a href="/?">Board</a>' in page.content.decode()
     assert (bad.status_code, bad.url) == (302, "/")
 
 
@@ -371,6 +372,20 @@ def test_the_board_costs_at_most_15_queries_with_10_and_with_300_leads(client, r
 
     assert many == few
     assert many <= 15
+
+
+# --- the first steps
+
+
+def test_the_first_steps_offer_nobody_a_page_they_may_not_open(client, rep, marketer):
+    asked = {}
+    for user in (rep, marketer):
+        client.force_login(user)
+        asked[user.username] = client.get("/").content.decode()
+
+    assert 'href="/sources/"' not in asked["rita"] + asked["mia"]
+    assert asked["rita"].count("Somebody in the group") == 2, "the playbook is for Marketing, the source for Admin"
+    assert asked["mia"].count("Somebody in the group") == 1
 
 
 # --- refresh

@@ -235,7 +235,7 @@ def test_an_exit_step_was_reached_by_whom_it_ended():
 def test_the_list_tells_the_health_of_each(client, marketer):
     campaign = published()
     make_history(campaign)
-    published("OLD", name="Old one", status="archived")
+    make_enrollment(campaign=published("OLD", name="Old one", status="archived"), lead=make_lead())
     Campaign.objects.create(key="NEW", name="Not yet", trigger={"event": "X"}, message_class="product")
 
     text = words(client.get("/campaigns/"))
@@ -243,7 +243,7 @@ def test_the_list_tells_the_health_of_each(client, marketer):
     assert "API deep dive When this happens: Downloaded API docs Marketing · Best practices Active 3 2 1 50 % 1 1 held , 1 not sent" in text
     assert "Held: outside the sending hours (1) Not sent: no consent to this topic (1)" in text
     assert "Not yet When this happens: X Product Never published" in text
-    assert "1 archived" in text
+    assert "1 archived Old one 1 person came through it" in text
 
 
 def test_an_empty_list_teaches_the_next_step(client, marketer):

@@ -391,6 +391,14 @@ def test_a_change_of_the_mapping_is_checked_by_htmx(client, rep):
     assert b"Import 1 row" in answer.content
 
 
+def test_the_button_counts_the_rows_that_will_be_imported(client, rep):
+    csv_import = upload(client, "email\nada@example.com\nnobody\nnothing\n")
+
+    page = client.get(f"/leads/import/{csv_import.uid}/").content.decode()
+
+    assert ">Import 1 row<" in page
+
+
 # --- owners and consent --------------------------------------------------------------------------
 
 

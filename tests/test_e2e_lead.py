@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from leads.models import Activity, Lead, Task, Topic
+from leads.models import Activity, FoldState, Lead, Task, Topic
 from tests.browser import DESKTOP, PHONE, assert_accessible, colleague
 from tests.factories import (
     make_campaign,
@@ -18,6 +18,7 @@ from tests.factories import (
     make_event,
     make_lead,
     make_message,
+    make_transition,
     make_version,
 )
 
@@ -245,3 +246,129 @@ def test_a_lead_is_entered_by_hand(browser_page):
     page.get_by_role("heading", name="Eve").wait_for()
 
     assert Lead.objects.get().owner.username == "rep"
+
+
+# --- what the page explains -------------------------------------------------------------------------
+
+
+def make_explained(name="Ada Lovelace"):
+    """A lead with a story in its score: moves, points over months, and groups among what is missing."""
+    demo, pricing = {"event": "DEMO_REQUESTED"}, {"event": "VIEWED_PRICING", "times": {"at_least": 3}, "within": "7d"}
+    gate = MODEL["gates"][0] | {"conditions": [{"score": {"at_least": 80}}, {"all": [demo, pricing]}]}
+    rules = [{"key": "pricing", "name": "Viewed pricing", "event": "VIEWED_PRICING", "points": 10, "limit": {"times": 1, "per": "day"}}]
+    back = {"key": "back", "name": "Left", "from": "mql", "to": "cold", "conditions": [{"event": "ACCOUNT_CLOSED"}]}
+    version, now = make_version(scoring={"rules": rules}, gates=[gate, back]), timezone.now()
+    lead = make_lead(name=name, email="ada@acme.example")
+    for days in (70, 50, 49, 20, 5):
+        event = make_event(lead=lead, type="VIEWED_PRICING", at=now - timedelta(days=days), properties={"path": "/pricing"})
+        make_entry(lead=lead, points=10, version=version, event=event, cause=event.cause, rule="pricing", at=event.at)
+    make_transition(lead=lead, to="mql", at=now - timedelta(days=50))
+    FoldState.objects.create(lead=lead, version=version, state={"stage": "mql", "engagement": 50, "known": True, "seq": 1})
+    return lead
+
+
+def test_the_score_is_explained_with_the_mouse(browser_page):
+    lead = make_explained()
+    page = open_page(browser_page, lead)
+
+    page.locator("figcaption", has_text="Up 20 in 30 days, most of it from Viewed pricing").wait_for()
+    page.locator("a.course-dot").first.click()
+    page.locator("dialog[open].window", has_text="What it was worth").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog[open].window").wait_for(state="detached")
+    page.locator("#why .chip", has_text="Year").click()
+    page.locator("figcaption", has_text="Up 50 in a year").wait_for()
+    page.get_by_text("As a table").click()
+    expect(page.locator("#why tbody tr")).to_have_count(4)  # a step of a year is some days long
+    page.locator("#id_as_of").fill((timezone.localdate() - timedelta(days=30)).isoformat())
+    page.locator(".as-of button").click()
+    page.get_by_text("At the end of that day: 30 points").wait_for()
+    expect(page.locator(".course-moment")).to_have_count(1)
+    page.locator("#why .rule summary").click()
+    page.locator("#why .rule-line .entry-link").first.click()
+    page.get_by_role("link", name="In the timeline").click()
+    page.wait_for_url("**#event-*")
+
+    expect(page.locator(".entry:target")).to_have_count(1)
+
+
+def test_the_score_is_explained_by_keyboard(browser_page):
+    page = open_page(browser_page, make_explained())
+
+    page.locator("a.course-dot").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("dialog[open].window").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog[open].window").wait_for(state="detached")
+    page.locator("h1").evaluate("document.activeElement.blur()")
+    page.keyboard.press("s")
+    expect(page.locator("#id_deed_type")).to_be_focused()
+    page.keyboard.type("viewed pricing")
+    page.keyboard.press("Tab")
+    page.keyboard.type("3")
+    page.keyboard.press("Enter")
+    page.locator("#what-if-answer", has_text="50 becomes 60").wait_for()
+    page.locator("#what-if-answer .way summary").focus()
+    page.keyboard.press("Enter")
+    page.locator("#what-if-answer .check-state", has_text="3 of 3 in 7 days").wait_for()
+    page.locator("#id_deed_type").fill("…")
+    page.locator("#id_deed_type").press("Enter")
+
+    page.locator("#what-if .errorlist", has_text="Write what they do in letters").wait_for()
+
+
+def test_it_is_all_explained_without_javascript(browser_page):
+    lead = make_explained()
+    page = browser_page("rep", javascript=False)
+    page.goto(lead.get_absolute_url())
+
+    page.locator("#why .chip", has_text="30 days").click()
+    expect(page.locator("a.course-dot")).to_have_count(2)
+    page.locator("#id_as_of").fill((timezone.localdate() - timedelta(days=30)).isoformat())
+    page.locator(".as-of button").click()
+    page.get_by_text("At the end of that day: 30 points").wait_for()
+    page.locator("a.course-dot").first.click()
+    page.get_by_role("heading", name="What it was worth").wait_for()
+    page.get_by_role("link", name="In the timeline").click()
+    page.get_by_label("They do").fill("VIEWED_PRICING")
+    page.locator("#what-if-deed").click()
+    page.get_by_text("50 becomes 60").wait_for()
+    page.get_by_label("Or nothing for so many days").fill("10")
+    page.locator("#what-if-quiet").click()
+
+    page.get_by_text("Nothing for 10 days").wait_for()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_explanations_are_accessible(browser_page, dark, size):
+    lead = make_explained(LONG)
+    page = open_page(browser_page, lead, viewport=size, dark=dark)
+
+    page.get_by_text("As a table").click()
+    page.locator("#why .rule summary").click()
+    page.locator("#id_deed_type").fill("VIEWED_PRICING")
+    page.locator("#what-if-deed").click()
+    page.locator("#what-if-answer .way summary").click()
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#why .entry-link").first.click()
+    page.locator("dialog[open].window").wait_for()
+    assert_accessible(page)
+    for address in (f"/leads/{lead.uid}/events/{lead.events.first().pk}/", f"/leads/{lead.uid}/what-if/?days=10"):
+        page.goto(address)
+        assert_accessible(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_a_phone_a_finger_reaches_every_explanation(browser_page):
+    page = open_page(browser_page, make_explained(LONG), viewport=PHONE, touch=True)
+
+    page.locator("#id_deed_type").fill("VIEWED_PRICING")
+    page.locator("#what-if-deed").tap()
+    page.locator("#what-if-answer .answer-head").wait_for()
+    small = page.locator(
+        "#why .chip, #why .btn, #why summary, #why input:visible, #what-if .btn, #what-if summary, #what-if input, #what-if select"
+    ).evaluate_all("all => all.filter((e) => e.getBoundingClientRect().height < 43.5).map((e) => e.outerHTML.slice(0, 120))")
+
+    assert not small

@@ -58,8 +58,8 @@ def test_a_weight_is_changed_in_its_form_and_published_by_mouse(browser_page, mo
     page = browser_page("marketer")
     page.goto("/scoring/")
     page.get_by_role("link", name="Edit Downloaded the API docs").click()
-    page.get_by_label("Points").fill("35")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("Points", exact=True).fill("35")
+    page.get_by_role("button", name="Save in the draft").click()
     page.wait_for_url("**/scoring/#rules-downloaded-api-docs")
 
     assert "3 changes not live" in page.locator("#draft").inner_text()
@@ -137,7 +137,7 @@ def test_a_phone_shows_the_flow_and_the_receipts(browser_page, campaign):
     page.get_by_role("link", name=LONG).tap()
     page.get_by_role("link", name=re.compile("^Not sent")).tap()
     page.locator("#receipts").get_by_text("No consent to this topic").first.wait_for()
-    small = page.evaluate("""[...document.querySelectorAll('main a.btn, main button, .tabs a, .chip-link')]
+    small = page.evaluate("""[...document.querySelectorAll('main a.btn, main button, .tabs a, main .chip')]
         .filter((each) => each.getBoundingClientRect().height < 44).map((each) => each.textContent.trim())""")
     assert small == []
 

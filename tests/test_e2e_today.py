@@ -120,6 +120,61 @@ def test_the_whole_day_by_keyboard_alone(browser_page, day):
     assert Task.objects.get(lead__name="Bob Ray").rejected_for.key == "too-early"
 
 
+def test_a_lead_is_sent_to_a_chosen_stage_by_keyboard(browser_page, day):
+    page = browser_page("rep")
+    page.goto("/today/")
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    assert "to Marketing qualified" in page.evaluate("document.activeElement.innerText")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.type("Closed lost")
+    assert page.locator("details[open] .reject-to").first.evaluate("each => getComputedStyle(each).visibility") == "hidden"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("Ada Lovelace went back to Closed lost.").wait_for()
+
+    assert Lead.objects.get(name="Ada Lovelace").stage_id == "lost"
+    assert Task.objects.get(lead__name="Ada Lovelace").rejected_for.key == "too-early"
+
+
+@pytest.mark.parametrize("address", ["/", "lead"])
+def test_the_board_and_the_lead_page_reject_by_keyboard_with_undo(browser_page, day, address):
+    lead = Lead.objects.get(name="Ada Lovelace")
+    page = browser_page("rep")
+    page.goto(lead.get_absolute_url() if address == "lead" else address)
+    if address == "/":
+        page.locator(".card-link", has_text="Ada Lovelace").focus()
+    page.keyboard.press("r")
+    page.locator("dialog.window[open]").wait_for()
+    assert_accessible(page, within="dialog.window")
+    assert "Interested but too early" in page.evaluate("document.activeElement.innerText")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.type("Cold")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("Ada Lovelace went back to Cold.").wait_for()
+    assert Lead.objects.get(pk=lead.pk).stage_id == "cold"
+    if address == "lead":
+        expect(page.locator("#returns")).to_contain_text("Was with sales before: rejected by Rita Rep")
+
+    page.locator("#toasts").get_by_role("button", name="Undo").click()
+
+    page.get_by_text("Taken back: Ready for a demo: Ada Lovelace.").wait_for()
+    assert Lead.objects.get(pk=lead.pk).stage_id == "sql"
+
+
+def test_from_the_menu_of_a_card(browser_page, day):
+    page = browser_page("rep")
+    page.goto("/")
+    page.locator(".card-link", has_text="Ada Lovelace").focus()
+    page.keyboard.press(".")
+    page.get_by_role("menuitem", name="Reject").click()
+    page.locator("dialog.window[open]").get_by_role("button", name="Not a customer for us").click()
+
+    page.get_by_text("Ada Lovelace went back to Marketing qualified.").wait_for()
+    expect(page.locator("#column-mql")).to_contain_text("Ada Lovelace")
+
+
 def test_keys_are_silent_while_somebody_writes(browser_page, day):
     page = browser_page("rep")
     page.goto("/today/")

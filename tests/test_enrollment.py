@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.enrollment import NotStartedError, enroll, enroll_on_events, enroll_on_transitions, start_by_hand, stop
 from campaigns.models import Campaign, Enrollment, Message
-from leads.identity import merge_leads
-from leads.models import Event, Lead, Stage
+from leads.merging import merge_leads
+from leads.models import Event, Lead, Merge, Stage
 from leads.recording import Recorded
 from tests.factories import (
     make_campaign,
@@ -432,7 +432,7 @@ def test_the_one_door_takes_leads_and_gives_runs():
 
 
 def merge(absorbed, survivor):
-    merge_leads({absorbed.pk: survivor.pk})
+    merge_leads({absorbed.pk: survivor.pk}, [Merge(absorbed=absorbed, survivor=survivor)], now=NOW)
 
 
 def test_of_two_runs_of_one_campaign_the_furthest_goes_on():

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from leads.gates import move_by_hand, undo_move
 from leads.handoff import TITLE, hand_over
-from leads.models import Lead, Notification, Stage, Task, User, Workspace
+from leads.models import Lead, Notification, Reason, Stage, Task, User, Workspace
 from tests.factories import make_company, make_entry, make_event, make_lead, make_rep, make_transition, make_version
 
 pytestmark = pytest.mark.django_db
@@ -142,6 +142,60 @@ def test_who_knows_the_company_or_the_lead_gets_it(owned):
 
     assert lead.owner == knows
     assert Task.objects.get().owner == knows
+
+
+def test_who_is_away_is_passed_over_for_who_knows_the_lead_next_and_then_for_whose_turn_it_is():
+    away, knows, other = make_rep(away_until=date(2026, 6, 8)), make_rep(), make_rep()
+    User.objects.filter(pk=knows.pk).update(last_assigned_at=MONDAY)
+    known = make_lead(company=make_company(owner=away), former_owner=knows)
+    unknown = make_lead(company=make_company(owner=away), owner=away)
+
+    enter(known, unknown)
+
+    assert (known.owner, known.former_owner) == (knows, knows)
+    assert (unknown.owner, unknown.former_owner) == (other, away)
+    assert set(Task.objects.values_list("owner", flat=True)) == {knows.pk, other.pk}
+
+
+def test_who_moves_their_own_lead_while_they_are_away_keeps_it():
+    rep = make_rep(away_until=date(2026, 6, 8))
+    make_rep()
+    lead = make_lead(owner=rep)
+
+    enter(lead, actor=rep)
+
+    assert Task.objects.get().owner == lead.owner == rep
+
+
+def test_a_second_handoff_says_so_in_the_task_the_app_the_mail_and_the_chat(settings):
+    settings.CHAT_WEBHOOK_URL = "https://hooks.example.com/x"
+    rep = make_rep(username="ada", first_name="Ada", last_name="Rep")
+    reason = Reason.objects.create(key="too-early", name="Too early", asked_for="reject")
+    lead = make_lead(name="Bob", stage_id="mql", owner=rep)
+    make_transition(lead=lead, at=MONDAY - timedelta(days=400))
+    make_transition(lead=lead, to="mql", actor=rep, reason=reason, at=MONDAY - timedelta(days=399))
+
+    enter(lead)
+
+    said = "Second time: last rejected by Ada Rep on 5 May 2025, Too early"
+    assert Task.objects.get().title == "Ready for a demo, 2nd time: Bob"
+    assert told("in_app") == [("ada", f"{TITLE} {said}")]
+    assert told("mail") == [("ada", TITLE)]
+    assert told("chat") == [(None, TITLE)]
+    assert all(row.body.splitlines()[1] == said for row in Notification.objects.all())
+
+
+@pytest.mark.parametrize(("times", "words"), [(2, "2nd time"), (3, "3rd time"), (4, "4th time"), (11, "11th time"), (12, "12th time")])
+def test_each_further_time_is_counted(times, words):
+    rep = make_rep()
+    lead = make_lead(name="Bob", stage_id="mql")
+    for _ in range(times - 1):
+        make_transition(lead=lead)
+        make_transition(lead=lead, to="mql", actor=rep)
+
+    enter(lead)
+
+    assert Task.objects.get().title == f"Ready for a demo, {words}: Bob"
 
 
 def test_an_owner_who_left_is_remembered_and_replaced():

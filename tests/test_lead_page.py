@@ -1,5 +1,6 @@
 """A lead's page: facts edited in place, what is missing, why the score, one timeline, and everything that can be done there."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -437,6 +438,7 @@ def test_the_course_of_the_score_ends_at_the_score(client, lead, model):
         ("stops above 300", "nothing is added above 300 points"),
         ("at most 40", "counts at most 40 points in all"),
         ("not below 0", "never takes the points below 0"),
+        ("excluded", "excluded from scoring"),
         ("something else", "something else"),
     ],
 )
@@ -522,6 +524,11 @@ def test_the_timeline_shows_one_kind_when_asked(client, lead, rep):
     assert "Signed up" not in page
 
 
+def things_of(page):
+    """The events THING_… of a timeline, in order."""
+    return re.findall(r"<a class=\"entry-link\"[^>]*>(Thing[^<]*)</a>", page)
+
+
 def test_older_pages_follow_without_gap_or_repetition(client, lead, rep):
     at = timezone.now() - timedelta(hours=1)
     for n in range(60):
@@ -531,7 +538,7 @@ def test_older_pages_follow_without_gap_or_repetition(client, lead, rep):
     seen, address = [], f"{lead.get_absolute_url()}?"
     while address:
         page = client.get(address).content.decode()
-        seen += [line.split("<", 1)[0].strip() for line in page.split("<p>")[1:] if line.startswith("Thing")]
+        seen += things_of(page)
         seen += [line.split("<", 1)[0] for line in page.split('<p class="entry-body">')[1:]]
         older = page.split('class="more"><a class="btn btn-quiet" href="')[1:]
         address = older[0].split("#")[0].replace("&amp;", "&") if older else ""
@@ -549,9 +556,9 @@ def test_what_is_fetched_anew_reaches_down_to_the_older_pages(client, lead, rep)
 
     part = client.get(anew, headers={"HX-Request": "true"}).content.decode()
 
-    shown = [line.split("<", 1)[0].strip() for line in part.split("<p>")[1:] if line.startswith("Thing")]
+    shown = things_of(part)
     assert "Likes tea" in part
-    assert shown == [line.split("<", 1)[0].strip() for line in page.split("<p>")[1:] if line.startswith("Thing")]
+    assert shown == things_of(page)
     assert len(shown) == 40
     assert 'class="more"' not in part
     assert anew.split("down_to=")[1] in part
@@ -892,7 +899,7 @@ def test_the_page_costs_at_most_25_queries_whatever_the_history(client, rep, mod
     assert many <= 25
 
 
-@pytest.mark.parametrize("part", ["head", "score", "timeline", "tasks", "consent", "facts", "write"])
+@pytest.mark.parametrize("part", ["head", "returns", "score", "timeline", "tasks", "consent", "facts", "write"])
 def test_each_part_comes_by_itself_and_by_hand_is_the_page(client, lead, part):
     fragment = client.get(f"/leads/{lead.uid}/part/{part}/", **HTMX)
     by_hand = client.get(f"/leads/{lead.uid}/part/{part}/")

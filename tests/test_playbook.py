@@ -9,8 +9,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Enrollment, Step
-from crm import playbook, yaml_lines
-from leads.models import Gate, Reason, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
+from crm import playbook
+from leads import yaml_lines
+from leads.models import Gate, Reason, Rescore, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
 from tests.factories import make_lead
 
 pytestmark = pytest.mark.django_db
@@ -270,11 +271,24 @@ def test_pausing_by_file_pauses_at_once(run):
     assert Campaign.objects.get(key="WELCOME").status == "paused"
 
 
-def test_rescore_is_refused_by_name(run):
-    with pytest.raises(CommandError, match="--rescore is not built yet"):
+def test_rescore_without_publish_is_refused(run):
+    with pytest.raises(CommandError, match="--rescore goes with --publish"):
         run("apply", FULL, "--rescore")
 
     assert not Gate.objects.exists()
+
+
+def test_apply_publish_rescore_scores_the_past_too(run):
+    said = run("apply", FULL, "--publish", "--rescore")
+
+    assert "The past is scored by it too" in said
+    assert [(job.version.number, job.history, job.tell) for job in Rescore.objects.all()] == [(1, True, False)]
+    assert ScoringVersion.live().rescored
+
+
+def test_apply_publish_looks_at_everybody_and_leaves_the_past_alone(run):
+    assert "The past" not in run("apply", FULL, "--publish")
+    assert [(job.version.number, job.history) for job in Rescore.objects.all()] == [(1, False)]
 
 
 # --- bad files ----------------------------------------------------------------------------------
@@ -596,3 +610,21 @@ def test_plan_shows_a_new_order_of_stages(run):
     won, lost = "  - {key: won, name: Closed won, kind: won}\n", "  - {key: lost, name: Closed lost, kind: lost}\n"
 
     assert "~ stages: order cold, mql, sql, won, lost → cold, mql, sql, lost, won" in run("plan", FULL.replace(won + lost, lost + won))
+
+
+def test_a_type_nobody_has_sent_is_a_warning_with_its_line(tmp_path):
+    file = tmp_path / "odd.yaml"
+    file.write_text(
+        "version: 1\nscoring:\n  rules:\n    - {key: a, event: VIEWD_PRICING, points: 1}\n    - {key: b, event: SIGNED_UP, points: 1}\n"
+    )
+
+    told = {}
+    for verb in ("check", "plan"):
+        out, err = StringIO(), StringIO()
+        call_command("playbook", verb, str(file), stdout=out, stderr=err)
+        told[verb] = (out.getvalue(), err.getvalue())
+
+    assert "is fine" in told["check"][0]
+    assert told["check"][1] == told["plan"][1]
+    assert "Warning: line 4, scoring.rules[0].event: VIEWD_PRICING was never seen. Did you mean VIEWED_PRICING?" in told["check"][1]
+    assert told["check"][1].count("Warning") == 1

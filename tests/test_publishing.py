@@ -172,10 +172,25 @@ def test_gates_that_can_be_open_at_once_must_not_form_a_circle(forth, back):
         ({"field": "lead.title", "op": "is", "value": "CTO"}, {"field": "lead.title", "op": "is_not", "value": "cto"}),
         ({"field": "lead.title", "op": "is", "value": "CTO"}, {"field": "lead.title", "op": "is", "value": "CEO"}),
         ({"field": "lead.phone", "op": "exists"}, {"field": "lead.phone", "op": "missing"}),
+        (EVENT, {"idle_for": "90d"}),
+        (HOT, {"in_stage_for": "7d"}),
     ],
 )
 def test_gates_that_exclude_each_other_may_lead_back_and_forth(forth, back):
     assert circles(gate("hot", "mql", "sql", forth), gate("cool", "sql", "mql", back)) == []
+
+
+@pytest.mark.parametrize(
+    ("forth", "back"),
+    [
+        ({"idle_for": "7d"}, EVENT),  # forwards by idleness: what was done long ago leads back at once
+        ({**EVENT, "of": "company"}, {"idle_for": "90d"}),  # a colleague's act ends nobody else's idleness
+        (HOT, {"idle_for": "90d"}),
+        ({"event": "LEAD_EDITED"}, {"idle_for": "90d"}),
+    ],
+)
+def test_idleness_is_an_excuse_only_backwards_and_for_what_the_person_does(forth, back):
+    assert circles(gate("hot", "mql", "sql", forth), gate("cool", "sql", "mql", back)) != []
 
 
 def test_a_longer_circle_is_found():

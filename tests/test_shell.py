@@ -36,7 +36,7 @@ PUBLIC = {
 }
 # Doors for machines ask for a source's key, not for a session.
 MACHINES = ("api/", "v1/", "^(?:api|v1)/")
-EXAMPLES = {"uuid": "00000000-0000-0000-0000-000000000000", "int": "1", "str": "x", "slug": "x"}
+EXAMPLES = {"uuid": "00000000-0000-0000-0000-000000000000", "int": "1", "str": "x", "slug": "x", "part": "rules"}
 
 
 def walk(patterns, before=""):

@@ -7,7 +7,8 @@ from django.utils import timezone
 from campaigns.documents import read_document
 from campaigns.models import Campaign
 from campaigns.rendering import render
-from crm import playbook, yaml_lines
+from crm import playbook
+from leads import yaml_lines
 from leads.documents import ModelDoc
 from leads.models import DerivedType, FitRule, Gate, Reason, ScoringRule, ScoringVersion, Topic, User, Workspace
 from leads.publishing import export_draft
@@ -111,8 +112,9 @@ def test_the_pricing_page_counts_as_viewed_pricing(model):
 def test_the_gates(model):
     gates = {(tuple(gate.origins), gate.to): gate for gate in model.gates}
 
-    assert set(gates) == {(("cold",), "mql"), (("mql",), "sql"), (("sql",), "won"), (("cold", "mql"), "won")}
+    assert set(gates) == {(("cold",), "mql"), (("mql",), "sql"), (("sql",), "won"), (("cold", "mql"), "won"), (("mql",), "cold")}
     assert gates[("sql",), "won"].match == "all"
+    assert gates[("mql",), "cold"].conditions == [{"idle_for": "90d"}, {"in_stage_for": "90d"}]
     assert {"score": {"at_least": 80}} in gates[("mql",), "sql"].conditions
 
 

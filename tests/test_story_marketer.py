@@ -56,8 +56,17 @@ def test_a_changed_weight_is_published_and_seen_on_the_board(client, playbook):
     # She opens the scoring page, follows the rule's link to its form, changes the weight, and is back.
     client.force_login(make_marketer())
     page = client.get("/scoring/").content.decode()
-    address = re.search(rf'href="({re.escape(reverse("admin:leads_scoringrule_change", args=[rule.pk]))}[^"]*)"', page)[1]
-    form = {"name": rule.name, "key": rule.key, "event": rule.event, "when": "[]", "points": "25", "expires_after": "90d"}
+    address = re.search(r'href="(/scoring/rules/viewed-pricing/)"', page)[1]
+    assert "+10 points, expires after 90 days" in client.get(address).content.decode()
+    form = {
+        "name": rule.name,
+        "key": rule.key,
+        "event": rule.event,
+        "points": "25",
+        "expires_after_0": "90",
+        "expires_after_1": "d",
+        "g0": "all",
+    }
     saved = client.post(address, form)
     assert saved.url == "/scoring/#rules-viewed-pricing"
 

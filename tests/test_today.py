@@ -1,6 +1,7 @@
 """Today: who is to be called, and what a rep answers."""
 
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
@@ -350,12 +351,131 @@ def test_rejecting_sends_the_lead_back_with_the_reason(client, rep, reasons):
     assert b"Ada went back to Cold." in answer.content
 
 
-def test_a_reason_without_a_stage_sends_it_to_marketing(rep, reasons):
+@pytest.mark.parametrize(("before", "after"), [("cold", "cold"), ("mql", "mql"), ("lost", "mql"), ("won", "mql")])
+def test_a_reason_without_a_stage_sends_it_where_it_came_from_if_it_can_be_won_there(client, rep, reasons, before, after):
+    [task] = hand(make_lead(name="Ada", owner=rep, stage_id=before))
+    offered = part(see(client), "answer")
+
+    client.post(f"/tasks/{task.pk}/reject/", {"reason": "not-a-fit", "stage": ""})
+
+    assert fresh(task.lead).stage_id == after
+    assert f'Not a fit <span class="meta reject-to">to {Stage.objects.get(key=after)}</span>' in offered
+
+
+@pytest.mark.parametrize("stage", ["cold", "mql", "lost"])
+def test_who_rejects_can_choose_where_the_lead_goes(client, rep, reasons, stage):
+    [task] = hand(make_lead(name="Ada", owner=rep, stage_id="mql"))
+
+    answer = client.post(f"/tasks/{task.pk}/reject/", {"reason": "too-early", "stage": stage}, follow=True)
+
+    move = fresh(task.lead).transitions.latest("seq")
+    assert (move.to_stage_id, move.reason, move.recycle_at) == (stage, reasons[0], MONDAY + timedelta(days=30))
+    assert fresh(task).rejected_for == reasons[0]
+    assert f"Ada went back to {move.to_stage}." in answer.content.decode()
+
+
+@pytest.mark.parametrize("stage", ["sql", "won", "nowhere"])
+def test_nobody_is_rejected_forwards(client, rep, reasons, stage):
     [task] = hand(make_lead(owner=rep))
 
-    reject(task, by_user=rep, reason=reasons[1])
+    answer = client.post(f"/tasks/{task.pk}/reject/", {"reason": "too-early", "stage": stage})
+
+    assert answer.status_code == 422
+    assert b"an earlier stage, or to lost" in answer.content
+    assert fresh(task).done_at is None
+
+
+def test_a_reason_that_leads_forwards_does_not(rep, reasons):
+    Reason.objects.filter(key="not-a-fit").update(recycle_to="won")
+    [task] = hand(make_lead(owner=rep, stage_id="mql"))
+
+    reject(task, by_user=rep, reason=fresh(reasons[1]))
 
     assert fresh(task.lead).stage_id == "mql"
+
+
+# --- reject, from the lead's page and the board ------------------------------------------------------
+def test_the_lead_page_and_the_board_reject_too(client, rep, reasons):
+    [task] = hand(make_lead(name="Ada", owner=rep, stage_id="mql"))
+    address = f"{task.lead.get_absolute_url()}reject/"
+    page, board = client.get(task.lead.get_absolute_url()).content.decode(), client.get("/").content.decode()
+    dialog = client.get(address, headers={"HX-Request": "true"}).content.decode()
+    whole = client.get(address).content.decode()
+
+    answer = client.post(address, {"reason": "not-a-fit", "stage": "lost", "note": "Student"}, headers={"HX-Request": "true"})
+
+    assert f'href="{address}"' in page
+    assert f'data-reject="{address}"' in board
+    assert "<dialog" in dialog
+    assert "<html" in whole
+    assert 'Too early <span class="meta reject-to">to Cold</span>' in dialog
+    assert 'Not a fit <span class="meta reject-to">to Marketing qualified</span>' in dialog
+    assert answer.status_code == 204
+    assert f"/tasks/{task.pk}/reopen/" in answer.headers["HX-Trigger"]
+    assert {"lead-changed", "refresh-board", "close-dialog"} <= set(json.loads(answer.headers["HX-Trigger"]))
+    assert (fresh(task.lead).stage_id, fresh(task).rejected_for) == ("lost", reasons[1])
+
+
+def test_without_javascript_the_lead_page_rejects_and_takes_back(client, rep, reasons):
+    [task] = hand(make_lead(name="Ada", owner=rep, stage_id="mql"))
+    address = f"{task.lead.get_absolute_url()}reject/"
+
+    wrong = client.post(address, {"reason": "no-such"})
+    told = client.post(address, {"reason": "not-a-fit"}, follow=True).content.decode()
+    client.post(f"/tasks/{task.pk}/reopen/", {"next": task.lead.get_absolute_url()})
+
+    assert wrong.status_code == 422
+    assert "Ada went back to Marketing qualified." in told
+    assert f'action="/tasks/{task.pk}/reopen/"' in told
+    assert fresh(task.lead).stage_id == "sql"
+
+
+def test_who_joined_a_task_is_rejected_alone(client, rep, reasons):
+    company = make_company(owner=rep)
+    first, second = make_lead(name="Ada", company=company), make_lead(name="Jo", company=company, stage_id="mql")
+    hand(first)
+    [task] = hand(second)
+    address = f"{second.get_absolute_url()}reject/"
+
+    answer = client.post(address, {"reason": "not-a-fit"}, headers={"HX-Request": "true"})
+    after = part(see(client), "answer")
+    move = fresh(second).transitions.latest("seq")
+    client.post(f"{second.get_absolute_url()}moves/{move.pk}/undo/")
+
+    assert answer.status_code == 204
+    assert (move.to_stage_id, move.reason) == ("mql", reasons[1])
+    assert (fresh(task).done_at, fresh(task).touched_at, fresh(first).stage_id) == (None, None, "sql")
+    assert "Jo" not in after
+    assert (fresh(second).stage_id, fresh(second).owner) == ("sql", rep)
+    assert "Jo" in part(see(client), "answer")
+
+
+def test_a_colleagues_lead_is_theirs_to_reject(client, rep, reasons):
+    other = make_rep(username="bob", first_name="Bob")
+    lead = make_lead(name="Ada", owner=other)
+    hand(lead)
+
+    answer = client.post(f"{lead.get_absolute_url()}reject/", {"reason": "not-a-fit"}, follow=True)
+    Task.objects.all().delete()
+    alone = client.post(f"{lead.get_absolute_url()}reject/", {"reason": "not-a-fit"}, follow=True)
+
+    assert b"Bob was quicker and has Ada now." in answer.content
+    assert b"Bob has Ada now." in alone.content
+    assert fresh(lead).stage_id == "sql"
+
+
+def test_only_colleagues_reject_on_the_lead_page(client, reasons):
+    make_rep()
+    lead = make_lead()
+    hand(lead)
+    address = f"{lead.get_absolute_url()}reject/"
+
+    nobody = client.post(address, {"reason": "not-a-fit"})
+    client.force_login(User.objects.create_user("stranger"))
+
+    assert nobody.url.startswith("/login/")
+    assert client.get(address).status_code == 403
+    assert fresh(lead).stage_id == "sql"
 
 
 def test_a_reason_is_demanded_where_there_are_some(client, rep, reasons):
@@ -371,7 +491,7 @@ def test_a_reason_is_demanded_where_there_are_some(client, rep, reasons):
 
 
 def test_without_any_reasons_none_is_asked(client, rep):
-    [task] = hand(make_lead(owner=rep))
+    [task] = hand(make_lead(owner=rep, stage_id="mql"))
 
     client.post(f"/tasks/{task.pk}/reject/")
 
@@ -390,7 +510,9 @@ def test_a_lead_that_moved_on_is_not_rejected(client, rep, reasons):
 
 def test_colleagues_of_a_rejected_lead_stay_with_sales(client, rep, reasons):
     company = make_company(owner=rep)
-    first, second, third = (make_lead(name=name, company=company, engagement=n) for n, name in enumerate(["Ada", "Bea", "Cleo"]))
+    first, second, third = (
+        make_lead(name=name, company=company, stage_id="mql", engagement=n) for n, name in enumerate(["Ada", "Bea", "Cleo"])
+    )
     hand(first)
     hand(second)
     [task] = hand(third)
@@ -525,3 +647,74 @@ def test_claiming_a_task_makes_nobody_elses_people_mine(rep):
     claim(task, by_user=rep)
 
     assert fresh(lead).owner == other
+
+
+# --- what came of it before, and who is away ---------------------------------------------------------
+def test_a_second_time_says_so(client, rep, reasons):
+    [task] = hand(make_lead(name="Ada", owner=rep, stage_id="mql"))
+    first = part(see(client), "answer")
+    reject(task, by_user=rep, reason=reasons[1])
+    hand(fresh(task.lead))
+
+    page = part(see(client), "answer")
+
+    assert "2nd time" not in first
+    assert ">2nd time</span>" in page
+    assert "Second time: last rejected by Rita Rep on 8 Jun, Not a fit" in page
+
+
+def test_leads_of_who_is_away_can_be_claimed(client, rep):
+    away = make_rep(first_name="Bob")
+    company = make_company()
+    lead, joined = make_lead(name="Ada", owner=away, company=company), make_lead(company=company)
+    hand(lead)
+    [task] = hand(joined)
+    before = part(see(client), "free")
+    User.objects.filter(pk=away.pk).update(away_until=MONDAY.date())
+
+    page = part(see(client), "free")
+    answer = client.post(f"/tasks/{task.pk}/claim/", follow=True)
+
+    assert "Ada" not in before
+    assert "Bob is away until 8 Jun" in page
+    assert b"Ada is yours." in answer.content
+    assert fresh(task).owner == fresh(lead).owner == fresh(joined).owner == rep
+    assert fresh(lead).former_owner == away
+    assert away.notifications.latest("pk").title == "Rita Rep has taken Ada over"
+
+
+def test_what_an_absent_colleague_has_in_hand_stays_theirs(client, rep):
+    away = make_rep(first_name="Bob")
+    [task] = hand(make_lead(name="Ada", owner=away))
+    accept(task, by_user=away)
+    User.objects.filter(pk=away.pk).update(away_until=MONDAY.date())
+
+    page = see(client)
+    answer = client.post(f"/tasks/{task.pk}/claim/", follow=True)
+
+    assert part(page, "free") == ""
+    assert b"Bob was quicker" in answer.content
+
+
+def test_who_becomes_absent_is_told_what_waits_and_so_is_the_team(client, rep):
+    other, absent = make_rep(), make_rep(away_until=date(2026, 6, 30))
+    hand(make_lead(owner=rep))
+    profile = {"first_name": "Rita", "last_name": "Rep", "timezone": "", "theme": "system", "away_until": "2026-06-12"}
+
+    told = client.post("/profile/", profile, follow=True).content.decode()
+    client.post("/profile/", profile)
+
+    assert "The team knows that you are away and can claim 1 lead nobody has called yet." in told
+    assert "You are away until 12 Jun" in see(client)
+    titles = list(other.notifications.values_list("title", flat=True))
+    assert titles == ["Rita Rep is away until 12 Jun: 1 lead waits for somebody"]
+    assert not absent.notifications.exists()
+
+
+def test_who_is_away_with_nothing_waiting_bothers_nobody(client, rep):
+    other = make_rep()
+
+    client.post("/profile/", {"first_name": "Rita", "timezone": "", "theme": "system", "away_until": "2026-06-12"})
+
+    assert fresh(rep).away_until == date(2026, 6, 12)
+    assert not other.notifications.exists()

@@ -20,16 +20,21 @@ from leads.documents import ModelDoc
 from leads.models import (
     Company,
     ContactPoint,
+    CsvImport,
     Delivery,
     Event,
     FoldState,
     Identity,
     Lead,
+    Merge,
+    MergeReview,
     Notification,
+    Rescore,
     ScoreEntry,
     ScoringVersion,
     Task,
     Transition,
+    WhatIf,
 )
 from tests.factories import make_entry, make_event, make_lead, make_rep, make_source
 
@@ -259,6 +264,114 @@ def merge_into_a_merged_one():
     make_lead(merged_into=Lead.objects.filter(merged_into__isnull=False).get())
 
 
+def absorbed():
+    return Lead.objects.filter(merged_into__isnull=False).get()
+
+
+def leave_a_line_behind():
+    ScoreEntry.objects.filter(lead=ada(), event__isnull=False).update(lead=absorbed())
+
+
+def leave_a_task_behind():
+    Task.objects.create(lead=absorbed(), title="Call")
+
+
+def leave_a_state_behind():
+    FoldState.objects.create(lead=absorbed())
+
+
+def lose_the_trace():
+    Merge.objects.all().delete()
+
+
+def lead_the_trace_astray():
+    Merge.objects.update(survivor=Lead.objects.get(identities__value="bob"))
+
+
+def trace_a_merge_that_is_none():
+    Merge.objects.create(absorbed=make_lead(), survivor=ada())
+
+
+def take_apart_before_it_was_one():
+    Merge.objects.create(absorbed=make_lead(), survivor=ada(), undone_at=timezone.now() - timedelta(days=1))
+
+
+def mistake_a_key():
+    Identity.objects.filter(value="bob").update(first_lead=ada())
+
+
+def mistake_an_event():
+    Event.objects.filter(lead=ada()).update(first_lead=Lead.objects.get(identities__value="bob"))
+
+
+def mistake_a_run():
+    make_message()
+    Enrollment.objects.update(first_lead=Lead.objects.get(identities__value="bob"))
+
+
+def ask_about_one_person():
+    low, high = sorted((ada(), absorbed()), key=lambda lead: lead.pk)
+    MergeReview.objects.create(low=low, high=high, why="x")
+
+
+def say_that_two_are_merged():
+    MergeReview.objects.create(low=ada(), high=make_lead(), why="x", state="merged", decided_at=timezone.now())
+
+
+def answer_without_a_time():
+    MergeReview.objects.create(low=ada(), high=make_lead(), why="x", state="kept")
+
+
+def give_a_handoff_away():
+    Task.objects.filter(kind="handoff").update(lead=make_lead())
+
+
+def hand_over_another_entry():
+    Task.objects.filter(kind="handoff").update(transition=Transition.objects.get(lead=ada(), seq=1))
+
+
+def remember_somebody_else():
+    Task.objects.create(lead=ada(), title="Call").colleagues.add(make_lead())
+
+
+def hold_what_is_rescored():
+    Rescore.objects.update_or_create(version=ScoringVersion.live(), defaults={"state": "done", "claim_token": uuid.uuid4()})
+
+
+def hold_what_was_compared():
+    WhatIf.objects.create(document={}, state="failed", claim_token=uuid.uuid4())
+
+
+def hold_what_was_imported():
+    CsvImport.objects.create(state="done", claim_token=uuid.uuid4())
+
+
+def kill_five_rescorers():
+    Rescore.objects.update_or_create(version=ScoringVersion.live(), defaults={"state": "running", "claim_token": None, "claim_count": 5})
+
+
+def kill_five_comparers():
+    WhatIf.objects.create(document={}, claim_count=5)
+
+
+def kill_five_importers():
+    CsvImport.objects.create(state="running", claim_count=5)
+
+
+def let_news_lie():
+    hour_ago = timezone.now() - timedelta(hours=1)
+    Notification.objects.create(channel="chat", dedupe_key="x", title="x", due_at=hour_ago, created_at=hour_ago)
+
+
+def let_a_run_lie():
+    make_message(state="sent", sent_at=timezone.now(), sending_at=timezone.now())
+    Enrollment.objects.update(due_at=timezone.now() - timedelta(hours=1), started_at=timezone.now() - timedelta(hours=1))
+
+
+def let_a_mail_lie():
+    make_message(due_at=timezone.now() - timedelta(hours=1), created_at=timezone.now() - timedelta(hours=1))
+
+
 def kill_five_workers():
     Delivery.objects.create(source=make_source()[0], door="events", body=b"{}", claim_count=5)
 
@@ -359,6 +472,31 @@ DAMAGES = [
     (leave_an_event_behind, "nothing_stays_with_merged_leads"),
     (leave_a_run_behind, "nothing_stays_with_merged_leads"),
     (merge_into_a_merged_one, "nothing_stays_with_merged_leads"),
+    (leave_a_line_behind, "nothing_stays_with_merged_leads"),
+    (leave_a_task_behind, "nothing_stays_with_merged_leads"),
+    (leave_a_state_behind, "nothing_stays_with_merged_leads"),
+    (lose_the_trace, "merges_leave_a_trace"),
+    (lead_the_trace_astray, "merges_leave_a_trace"),
+    (trace_a_merge_that_is_none, "merges_leave_a_trace"),
+    (take_apart_before_it_was_one, "merges_leave_a_trace"),
+    (mistake_a_key, "rows_remember_whose_they_are"),
+    (mistake_an_event, "rows_remember_whose_they_are"),
+    (mistake_a_run, "rows_remember_whose_they_are"),
+    (ask_about_one_person, "questions_are_about_two_people"),
+    (say_that_two_are_merged, "questions_are_about_two_people"),
+    (answer_without_a_time, "questions_are_about_two_people"),
+    (give_a_handoff_away, "tasks_belong_to_their_people"),
+    (hand_over_another_entry, "tasks_belong_to_their_people"),
+    (remember_somebody_else, "tasks_belong_to_their_people"),
+    (hold_what_is_rescored, "finished_work_is_released"),
+    (hold_what_was_compared, "finished_work_is_released"),
+    (hold_what_was_imported, "finished_work_is_released"),
+    (kill_five_rescorers, "nothing_kills_its_workers"),
+    (kill_five_comparers, "nothing_kills_its_workers"),
+    (kill_five_importers, "nothing_kills_its_workers"),
+    (let_news_lie, "due_work_is_taken"),
+    (let_a_run_lie, "due_work_is_taken"),
+    (let_a_mail_lie, "due_work_is_taken"),
     (kill_five_workers, "deliveries_are_not_stuck"),
     (let_a_delivery_lie, "deliveries_are_not_stuck"),
     (miscount, "receipts_count_their_events"),
@@ -443,7 +581,20 @@ def test_rebuilding_takes_back_what_no_fact_explains(healthy):
 def test_an_absorbed_lead_stands_for_its_survivor(healthy):
     absorbed = Lead.objects.filter(merged_into__isnull=False).get()
 
-    assert rebuild("--lead", str(absorbed.uid)) == ["Rebuilt 1 lead: 0 ledger lines appended."]
+    assert rebuild("--lead", str(absorbed.uid)) == [
+        f"{absorbed.uid} was merged into {ada().uid}, which is rebuilt in its place.",
+        "Rebuilt 1 lead: 0 ledger lines appended.",
+    ]
+
+
+def test_rebuilding_many_tells_how_far_it_is(healthy, monkeypatch):
+    monkeypatch.setattr("crm.refolding.CHUNK", 1)
+
+    assert rebuild("--all") == [
+        "1 of 2 leads, 0 lines appended",
+        "2 of 2 leads, 0 lines appended",
+        "Rebuilt 2 leads: 0 ledger lines appended.",
+    ]
 
 
 @pytest.mark.parametrize(("uid", "sentence"), [("x", "is not the uid of a lead"), (str(uuid.UUID(int=1)), "There is no lead 0000")])

@@ -16,6 +16,7 @@ from leads.models import (
     Event,
     FoldState,
     ScoreEntry,
+    SeenProperty,
     Source,
 )
 from leads.verdicts import judge
@@ -120,3 +121,12 @@ class CheckpointAdmin(HistoryAdmin):
 
     list_display = ("__str__", "lead", "facts", "at", "version")
     list_select_related = ("lead", "version")
+
+
+@admin.register(SeenProperty)
+class SeenPropertyAdmin(HistoryAdmin):
+    """Which properties events have had."""
+
+    list_display = ("__str__", "kind", "examples", "last_at")
+    list_filter = ("kind",)
+    search_fields = ("type", "path")

@@ -105,9 +105,9 @@ class IdentityAdmin(HistoryAdmin):
 class MergeAdmin(HistoryAdmin):
     """Leads that turned out to be one person."""
 
-    list_display = ("__str__", "why", "by_user", "at", "undone_at")
+    list_display = ("__str__", "why", "by_user", "at", "undone_by", "undone_at")
     list_filter = (("undone_at", admin.EmptyFieldListFilter),)
-    list_select_related = ("absorbed", "survivor", "by_user")
+    list_select_related = ("absorbed", "survivor", "by_user", "undone_by")
     ordering = ("-pk",)
 
 
@@ -115,9 +115,9 @@ class MergeAdmin(HistoryAdmin):
 class MergeReviewAdmin(HistoryAdmin):
     """Pairs that may be one person."""
 
-    list_display = ("__str__", "why", "state", "created_at")
+    list_display = ("__str__", "why", "state", "created_at", "decided_by", "decided_at")
     list_filter = ("state",)
-    list_select_related = ("low", "high")
+    list_select_related = ("low", "high", "decided_by")
 
 
 @admin.register(Topic)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -32,7 +32,9 @@ from leads.models import (
     WhatIf,
 )
 from leads.publishing import publish
+from leads.scoring_draft import foresee
 from leads.shape import PublishError
+from leads.stage_uses import why_it_stays
 
 Rows = QuerySet[Any]
 
@@ -60,14 +62,18 @@ class ModelPartAdmin(DraftAdmin):
         permissions=["change"],
         dialog={
             "title": "Publish rules, fit, limits, derived types and gates?",
-            "description": "Events that arrive from now on are scored by the new version. Points already given stay.",
+            "description": "Events that arrive from now on are scored by the new version. Points already given stay; "
+            "to score the past anew, publish on the Scoring page.",
             "form_class": PublishForm,
             "form_submit_text": "Publish",
         },
     )
     def publish_draft(self, request: HttpRequest, form: PublishForm) -> HttpResponse:
-        """Publish the draft, or name what is wrong with it."""
+        """Publish the draft for the future, or name what is wrong with it; what moves very many leads is asked on /scoring/."""
         try:
+            if foresee(history=False).asks:
+                self.message_user(request, "Not published yet: very many leads would move. Look at it here.", messages.WARNING)
+                return HttpResponse(headers={"HX-Redirect": f"{reverse('leads:scoring')}?review#draft"})
             version = publish(by_user=request.user, note=form.cleaned_data["note"])  # type: ignore[arg-type]
         except PublishError as error:
             tell_problems(self, request, error)
@@ -225,6 +231,11 @@ class StageAdmin(EditedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Stage | None = None) -> tuple[str, ...]:
         """The key of a stage stays: gates, campaigns and past moves name it."""
         return ("key",) if obj else ()
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """What would go along; a stage that is needed stays, and the page says why."""
+        reasons = [reason for stage in objs if (reason := why_it_stays(stage))]
+        return ([], {}, set(), reasons) if reasons else super().get_deleted_objects(objs, request)
 
 
 class ReasonForm(CheckedForm):

@@ -59,10 +59,10 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Workspace)
 class WorkspaceAdmin(EditedAdmin):
-    """The one row of sending rules."""
+    """The one row of sending rules, and of how much a publication may move unasked."""
 
-    list_display = ("__str__", "timezone", "sending")
-    fields = ("timezone", "sending")
+    list_display = ("__str__", "timezone", "sending", "move_fuse")
+    fields = ("timezone", "sending", "move_fuse")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only as long as there is none."""

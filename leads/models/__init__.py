@@ -29,6 +29,7 @@ from leads.models.scoring import (
     ScoringVersion,
     WhatIf,
 )
+from leads.models.seen import SeenProperty
 from leads.models.sources import BUILT_IN, Delivery, Source, digest_key
 from leads.models.staff import SavedView, User, Workspace
 from leads.models.stages import Gate, Reason, Stage, Transition
@@ -65,6 +66,7 @@ __all__ = [
     "ScoringLimits",
     "ScoringRule",
     "ScoringVersion",
+    "SeenProperty",
     "Source",
     "Stage",
     "Task",

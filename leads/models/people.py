@@ -3,12 +3,14 @@
 import hashlib
 import hmac
 import uuid
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
+from django.db.models.lookups import Exact, In
 from django.urls import reverse
 from django.utils.timezone import now
 
@@ -57,6 +59,10 @@ class LeadQuerySet(models.QuerySet["Lead"]):
     def current(self) -> Self:
         """Without the rows that were merged into another."""
         return self.filter(merged_into=None)
+
+    def part_of(self, lead: "Lead") -> Self:
+        """The lead and those that were merged into it: one person, as far as we know."""
+        return self.filter(Q(pk=lead.pk) | Q(merged_into=lead))
 
     def known(self) -> Self:
         """People with a user id or a confirmed address."""
@@ -171,6 +177,41 @@ class Identity(models.Model):
         return f"{self.kind}:{self.value}"
 
 
+# Who the two leads of a pair are today: one that was merged since stands for its survivor.
+ONE, OTHER = (Coalesce(f"{name}__merged_into", name) for name in ("low", "high"))
+
+
+class MergeReviewQuerySet(models.QuerySet["MergeReview"]):
+    """Words for pairs of leads. A lead that was merged since stands for its survivor."""
+
+    def open(self) -> Self:
+        """Nobody has decided yet."""
+        return self.filter(state=MergeReview.State.OPEN)
+
+    def of_one(self) -> Self:
+        """Both are one person by now."""
+        return self.filter(Exact(ONE, OTHER))
+
+    def of_two(self) -> Self:
+        """They are two."""
+        return self.exclude(Exact(ONE, OTHER))
+
+    def about(self, leads: Iterable[int]) -> Self:
+        """Pairs that name one of these leads, or one that was merged into it."""
+        pks = list(leads)
+        return self.filter(Q(low__in=pks) | Q(high__in=pks) | Q(low__merged_into__in=pks) | Q(high__merged_into__in=pks))
+
+    def between(self, one: Lead, other: Lead) -> Self:
+        """Pairs that are these two today."""
+        pks = [one.pk, other.pk]
+        return self.filter(In(ONE, pks), In(OTHER, pks)).of_two()
+
+    def kept_apart(self, leads: Iterable[int]) -> set[frozenset[int]]:
+        """Pairs of ids: who of these leads are two people, as colleagues said."""
+        kept = self.filter(state=MergeReview.State.KEPT).about(leads).select_related("low", "high")
+        return {review.pair for review in kept}
+
+
 class MergeReview(models.Model):
     """Two known leads that one message named together: staff decide whether they are one person."""
 
@@ -187,6 +228,8 @@ class MergeReview(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
+    objects: ClassVar[MergeReviewQuerySet] = MergeReviewQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["low", "high"], name="merge_review_once"),
@@ -196,9 +239,30 @@ class MergeReview(models.Model):
     def __str__(self) -> str:
         return f"{self.low} / {self.high}"
 
+    @property
+    def pair(self) -> frozenset[int]:
+        """Ids of who the two are today."""
+        return frozenset(lead.merged_into_id or lead.pk for lead in (self.low, self.high))
+
+
+class MergeQuerySet(models.QuerySet["Merge"]):
+    """Words for merges."""
+
+    def standing(self) -> Self:
+        """Not taken apart."""
+        return self.filter(undone_at=None)
+
+    def within(self, lead: Lead) -> Self:
+        """Everything that was ever merged into `lead` or into one that is part of it, the newest first."""
+        return self.filter(Q(survivor=lead) | Q(survivor__merged_into=lead)).order_by("-at", "-pk")
+
 
 class Merge(models.Model):
-    """The trace of one merge, so that it can be taken apart again."""
+    """The trace of one merge, so that it can be taken apart again.
+
+    Standing ones form trees: `survivor` may have been merged into another lead since, and its `merged_into` tells
+    the lead at the end.
+    """
 
     absorbed = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="+")
     survivor = models.ForeignKey(Lead, on_delete=models.CASCADE, related_name="merges")
@@ -209,6 +273,8 @@ class Merge(models.Model):
     at = models.DateTimeField(default=now)
     undone_at = models.DateTimeField(null=True, blank=True)
     undone_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    objects: ClassVar[MergeQuerySet] = MergeQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [

@@ -15,6 +15,16 @@ from leads.models.staff import User
 from leads.models.stages import Reason, Transition
 
 
+class TaskQuerySet(models.QuerySet["Task"]):
+    """Words for tasks."""
+
+    def for_lead(self, lead: Lead) -> Self:
+        """Those of everybody who is part of the lead, also what they joined through a colleague."""
+        people = Lead.objects.part_of(lead)
+        joined = Task.colleagues.through.objects.filter(lead__in=people)
+        return self.filter(Q(lead__in=people) | Q(pk__in=joined.values("task")))
+
+
 class Task(models.Model):
     """Something for a person to do about a lead. A handoff is the task a lead brings when it reaches sales."""
 
@@ -40,6 +50,8 @@ class Task(models.Model):
     done_at = models.DateTimeField(null=True, blank=True)
     escalated_at = models.DateTimeField(null=True, blank=True, help_text="When the whole team was told that its time had run out.")
 
+    objects: ClassVar[TaskQuerySet] = TaskQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         indexes = [
             # A rep's open tasks, most urgent first.
@@ -48,6 +60,11 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def joined_by(self) -> list[Lead]:
+        """The others of the company who joined it; without those who are part of another lead by now."""
+        return [person for person in self.colleagues.all() if person.merged_into_id is None and person.pk != self.lead_id]
 
 
 class Activity(models.Model):

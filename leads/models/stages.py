@@ -1,11 +1,14 @@
 """The machine's states, the gates between them, and the trace of every move."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from leads.models.scoring import Draft, ScoringVersion
+from leads.vocabulary import parse_duration
 
 
 class Stage(models.Model):
@@ -52,6 +55,15 @@ class Reason(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def comes_back_at(self, moved_at: datetime) -> datetime | None:
+        """When a lead that was lost or rejected at `moved_at` for this reason is offered again; None for never."""
+        if not self.recycle_after or self.asked_for == self.For.REOPEN:
+            return None
+        try:
+            return moved_at + parse_duration(self.recycle_after)
+        except (ValueError, OverflowError):
+            return None  # the admin refuses such durations; a row written past it must not hold up the move
 
 
 class Gate(Draft):

@@ -128,7 +128,7 @@ def keep(lead: Lead, form: NoteForm | TalkForm | TaskForm, user: User) -> str:
 def task_done(request: HttpRequest, uid: UUID, pk: int) -> HttpResponse:
     """A task of this lead is done."""
     lead = get_lead(uid)
-    task = get_object_or_404(Task.objects.filter(Q(lead=lead) | Q(colleagues=lead)).select_related("lead").distinct(), pk=pk)
+    task = get_object_or_404(Task.objects.for_lead(lead).select_related("lead"), pk=pk)
     try:
         todos.finish(task, by_user=signed_in(request))
     except todos.TooLate as error:

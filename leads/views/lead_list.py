@@ -20,7 +20,7 @@ from leads.gates import StageChanged, move_by_hand
 from leads.hand_moves import undo_all
 from leads.lead_filters import KINDS, LeadFilter, Page, chips, choose_leads, page_of
 from leads.lead_owners import give
-from leads.models import Lead, Source, Stage, Transition, User
+from leads.models import Lead, MergeReview, Source, Stage, Transition, User
 from leads.views.imports import csv_response
 
 PAGE = "leads/list.html"
@@ -88,6 +88,7 @@ def table_context(filters: LeadFilter, page: Page, total: int) -> dict[str, Any]
         "later": filters.query(after=page.later) if page.later else "",
         "query": filters.query(),
         "is_fresh": not total and not filters.narrows,
+        "in_doubt": MergeReview.objects.open().count(),
     }
 
 

@@ -5,25 +5,30 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from leads.access import marketer_page, signed_in
 from leads.changes import DraftMoved
+from leads.draft_entries import ORDERED
 from leads.draft_forms import PublishForm, SeenForm
-from leads.models import ScoringVersion
-from leads.scoring_draft import NOTHING, SINGLE, Model, admin_address, differences, discard_draft, look, publish_draft, stage_names
+from leads.fuse import Forecast
+from leads.models import FoldState, Lead
+from leads.scoring_draft import SINGLE, Model, check_seen, discard_draft, foresee, look, publish_draft
 from leads.shape import PublishError
+from leads.versions import newest_versions, open_jobs
 
-VERSIONS = 10
-# Title, what it is about, the model whose form adds one.
+# Versions on the page; all of them have a page of their own.
+SHOWN = 10
+# Title, and what it is about.
 PARTS = {
-    "gates": ("Gates", "When a lead moves from one stage to another.", "gate"),
-    "rules": ("Rules", "What it is worth when somebody does something.", "scoringrule"),
-    "fit": ("Fit", "What it is worth who somebody is, as long as it holds.", "fitrule"),
-    "idle": ("Quiet", "What it is worth when somebody does nothing.", "idlerule"),
-    "limits": ("Limits", "How far points go.", "scoringlimits"),
-    "exclude": ("Not counted", "For whom nothing counts: own staff, competitors, students.", "exclusion"),
-    "derive": ("Derived types", "A second name for some events, which rules and gates can use.", "derivedtype"),
+    "gates": ("Gates", "When a lead moves from one stage to another."),
+    "rules": ("Rules", "What it is worth when somebody does something."),
+    "fit": ("Fit", "What it is worth who somebody is, as long as it holds."),
+    "idle": ("Quiet", "What it is worth when somebody does nothing."),
+    "limits": ("Limits", "How far points go."),
+    "exclude": ("Not counted", "For whom nothing counts: own staff, competitors, students."),
+    "derive": ("Derived types", "A second name for some events, which rules and gates can use."),
 }
 
 
@@ -35,52 +40,78 @@ def scoring(request: HttpRequest) -> HttpResponse:
     return answer(request, look(), asks=asks)
 
 
-def answer(request: HttpRequest, model: Model, *, asks: str, problem: str = "", note: str = "", status: int = 200) -> HttpResponse:
-    """The page, with the question `asks` (review or discard) open, and what went wrong."""
+def answer(
+    request: HttpRequest,
+    model: Model,
+    *,
+    asks: str,
+    problem: str = "",
+    form: PublishForm | None = None,
+    forecast: Forecast | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page, with the question `asks` (review or discard) open, what went wrong, and what is to be confirmed."""
     context: dict[str, Any] = {
         "model": model,
         "draft": model.draft,
         "mine": model.draft.by(signed_in(request)),
-        "asks": asks if model.draft.changes else "",
+        "asks": asks if model.draft.changes or forecast else "",
         "problem": problem,
-        "form": PublishForm(initial={"seen": model.draft.fingerprint, "note": note}),
+        "form": form or PublishForm(initial=going_back(request)),
+        "forecast": forecast,
+        "lead_count": Lead.objects.current().count() if asks == "review" else 0,
         "parts": [part_of(part, model) for part in PARTS],
-        "versions": history(),
+        "versions": newest_versions(SHOWN),
+        "jobs": open_jobs(),
+        "broken_count": FoldState.objects.broken().count(),
     }
     return render(request, "leads/scoring.html", context, status=status)
 
 
 def part_of(part: str, model: Model) -> dict[str, Any]:
     """One part of the model for the page. Of limits and exclusion there is at most one row."""
-    title, about, name = PARTS[part]
+    title, about = PARTS[part]
     lines = model.lines[part]
-    add = "" if part in SINGLE and lines else admin_address(f"{name}_add", anchor=part)
-    return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": model.draft.problems.get(part, [])}
+    problems = model.draft.problems.get(part, [])
+    add = reverse("leads:scoring-new", args=[part])
+    if part in SINGLE:
+        # There is only one, and then it is a line.
+        add = "" if lines else reverse("leads:scoring-entry", args=[part, "edit"])
+    return {"key": part, "title": title, "about": about, "lines": lines, "add": add, "problems": problems, "ordered": part in ORDERED}
 
 
-def history() -> list[dict[str, Any]]:
-    """The last versions, each with what it changed."""
-    versions = list(ScoringVersion.objects.select_related("published_by")[: VERSIONS + 1])
-    stages = stage_names()
-    before = [version.document for version in versions[1:]] + [NOTHING]
-    shown = list(zip(versions, before, strict=False))[:VERSIONS]
-    return [{"version": version, "changes": differences(was, version.document, stages)} for version, was in shown]
+def going_back(request: HttpRequest) -> dict[str, Any]:
+    """What the publish form says at first, when the draft was just made to say what an earlier version says."""
+    number = request.GET.get("restores", "")
+    return {"restores": int(number), "note": f"Back to Version {number}"} if number.isdecimal() and len(number) < 10 else {}
 
 
 @require_POST
 @marketer_page
 def publish(request: HttpRequest) -> HttpResponse:
-    """Publish the draft that was looked at."""
+    """Publish the draft that was looked at; if very many leads would move, ask once more."""
     form = PublishForm(request.POST)
     if not form.is_valid():
-        return answer(request, look(), asks="review", problem="The note is too long; 300 characters are the most.", status=422)
-    note = form.cleaned_data["note"]
+        return answer(request, look(), asks="review", problem=unreadable(form), form=form, status=422)
+    data = form.cleaned_data
+    history = data["scope"] == PublishForm.HISTORY
     try:
-        version = publish_draft(form.cleaned_data["seen"], by_user=signed_in(request), note=note)
+        check_seen(data["seen"])
+        if data["sure"] != data["scope"] and (found := foresee(history=history)).asks:
+            return answer(request, look(), asks="review", form=form, forecast=found)
+        version = publish_draft(
+            data["seen"], by_user=signed_in(request), note=data["note"], rescore=history, tell=data["tell"], restores=data["restores"]
+        )
     except (DraftMoved, PublishError) as error:
-        return answer(request, look(), asks="review", problem=told(error), note=note, status=422)
-    messages.success(request, f"{version} is live. It scores what happens from now on.")
+        return answer(request, look(), asks="review", problem=told(error), form=form, status=422)
+    scores = "It scores what happens from now on, and the past is scored anew." if history else "It scores what happens from now on."
+    messages.success(request, f"{version} is live. {scores}")
     return redirect("leads:scoring")
+
+
+def unreadable(form: PublishForm) -> str:
+    """What is wrong with what was sent; the page itself sends only notes that are too long."""
+    return "The note is too long; 300 characters are the most." if "note" in form.errors else str(DraftMoved())
 
 
 @require_POST

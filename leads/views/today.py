@@ -1,9 +1,7 @@
 """Today: whom to call next, what is due, what is there to take."""
 
 from collections.abc import Callable
-from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,30 +16,12 @@ from leads import todos
 from leads.access import rep_page, signed_in
 from leads.agenda import build_agenda
 from leads.gates import StageChanged
-from leads.models import Lead, Reason, Stage, Task, User
+from leads.models import Lead, MergeReview, Stage, Task, User
+from leads.sending_back import Offer, RejectForm
 from leads.toasts import with_toast
 
 # How many people an empty day proposes to look at.
 PROPOSED = 5
-
-
-class RejectForm(forms.Form):
-    """Why sales sends a lead back. A reason is asked where sales has agreed on some."""
-
-    reason = forms.ModelChoiceField(
-        Reason.objects.filter(asked_for=Reason.For.REJECT),
-        to_field_name="key",
-        required=False,
-        error_messages={"invalid_choice": "This reason is no longer in use; choose another."},
-    )
-    note = forms.CharField(required=False, max_length=500)
-
-    def clean(self) -> dict[str, Any]:
-        """Demand a reason if there are any."""
-        data: dict[str, Any] = super().clean() or {}
-        if not data.get("reason") and "reason" not in self.errors and Reason.objects.filter(asked_for=Reason.For.REJECT).exists():
-            self.add_error("reason", "Choose why the lead goes back; it teaches the scoring.")
-        return data
 
 
 @require_safe
@@ -58,7 +38,8 @@ def render_today(request: HttpRequest, *, status: int = 200) -> HttpResponse:
     context = {
         "agenda": agenda,
         "now": now,
-        "reject_reasons": Reason.objects.filter(asked_for=Reason.For.REJECT).select_related("recycle_to").order_by("pk"),
+        "offer": Offer.load(),
+        "in_doubt": MergeReview.objects.open().count(),
         "warming_up": warming_up(user) if agenda.is_empty else [],
     }
     template = "leads/today.html#today" if request.headers.get("HX-Request") else "leads/today.html"
@@ -110,14 +91,13 @@ def reject_task(request: HttpRequest, pk: int) -> HttpResponse:
     """No to a handed-over lead, with the reason."""
     form = RejectForm(request.POST)
     if not form.is_valid():
-        text = " ".join(str(error) for errors in form.errors.values() for error in errors)
         if request.headers.get("HX-Request"):
-            return with_toast(render_today(request, status=422), text, is_error=True)
-        messages.error(request, text)
+            return with_toast(render_today(request, status=422), form.problem, is_error=True)
+        messages.error(request, form.problem)
         return render_today(request, status=422)
 
     def act(task: Task, user: User) -> str:
-        move = todos.reject(task, by_user=user, reason=form.cleaned_data["reason"], note=form.cleaned_data["note"])
+        move = todos.reject(task, by_user=user, **form.cleaned_data)
         return f"{task.lead} went back to {move.to_stage}."
 
     return act_on(request, pk, act, undo=reverse("leads:task-reopen", args=[pk]))

@@ -149,6 +149,11 @@
     if (event.target.closest("[data-close]")) event.preventDefault(); // the shell closes it; the link is for pages without scripts
   });
 
+  function reject(card) {
+    const address = $(".card-more", card).dataset.reject;
+    if (address) htmx.ajax("GET", address, { source: card, target: "#dialog", swap: "innerHTML" });
+  }
+
   // --- drag: a mouse lifts a card by moving, a finger by resting on it
 
   document.addEventListener("pointerdown", (event) => {
@@ -243,11 +248,12 @@
     const party = partyOf(card);
     const company = $(".card-more", card).dataset.company;
     const here = card.closest("[data-stage]")?.dataset.stage;
-    $(".menu-name", menu).textContent = party.length > 1 ? `${party.length} leads` : $("[data-name]", card).textContent;
+    $("[data-menu-name]", menu).textContent = party.length > 1 ? `${party.length} leads` : $("[data-name]", card).textContent;
     $("[data-act=open]", menu).href = $(".card-link", card).href;
     $("[data-act=open]", menu).hidden = party.length > 1;
     $("[data-act=company]", menu).hidden = !company || party.length > 1;
     $("[data-act=company]", menu).href = `?${new URLSearchParams({ company, owner: "all" })}`;
+    $("[data-act=reject]", menu).hidden = !$(".card-more", card).dataset.reject || party.length > 1;
     $("[data-act=select] span", menu).textContent = selected.has(uidOf(card)) ? "Deselect" : "Select";
     all("[data-to]", menu).forEach((item) => (item.disabled = party.length === 1 && item.dataset.to === here));
     menu.showPopover();
@@ -271,6 +277,7 @@
     if (!item || item.href) return;
     const card = closeMenu();
     if (item.dataset.act === "select") toggle(card);
+    else if (item.dataset.act === "reject") reject(card);
     else if (item.dataset.to) move(partyOf(card), item.dataset.to);
   });
   menu.addEventListener("keydown", (event) => {
@@ -353,6 +360,7 @@
       acts.m = () => openMenu(card, undefined, "[data-to]");
       acts["."] = () => openMenu(card);
       acts.x = () => toggle(card);
+      acts.r = () => reject(card);
     }
     if (event.key === "Escape" && selected.size) acts.Escape = () => (selected.clear(), showSelection());
     if (!acts[event.key] || event.defaultPrevented) return;

@@ -27,6 +27,11 @@
     if (event.target.closest("dialog a[data-close]")) event.preventDefault();
   });
 
+  // A dot of the curve opens its event in a window; htmx asks for it, but takes only links of HTML for links.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("svg a[hx-get]") && !event.ctrlKey && !event.metaKey && !event.shiftKey) event.preventDefault();
+  });
+
   // A fact that is swapped while it has the focus keeps it.
   let held = null;
   document.addEventListener("htmx:beforeSwap", (event) => {

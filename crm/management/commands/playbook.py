@@ -26,7 +26,7 @@ class Command(BaseCommand):
             each.add_argument("file", metavar="FILE", help="YAML or JSON; - reads from standard input")
             if verb == "apply":
                 each.add_argument("--publish", action="store_true", help="publish the scoring model and the campaigns of the file")
-                each.add_argument("--rescore", action="store_true", help="re-score history as well")
+                each.add_argument("--rescore", action="store_true", help="with --publish: score by it what happened before, too")
                 each.add_argument("--overwrite", action="store_true", help="go over what people edited since the last apply or export")
         export = verbs.add_parser("export", help="write the draft as a playbook")
         export.add_argument("file", metavar="FILE", nargs="?", help="where to; standard output if left out")
@@ -44,21 +44,32 @@ class Command(BaseCommand):
             ) from error
 
     def run_check(self, *, file: str, **options: Any) -> None:
-        if problems := playbook.check(read_text(file)):
+        text = read_text(file)
+        if problems := playbook.check(text):
             raise PublishError(problems)
+        self.tell_warnings(text)
         self.stdout.write(f"{file} is fine.")
 
     def run_plan(self, *, file: str, **options: Any) -> None:
-        self.stdout.write(playbook.plan(read_text(file)))
+        text = read_text(file)
+        plan = playbook.plan(text)
+        self.tell_warnings(text)
+        self.stdout.write(plan)
+
+    def tell_warnings(self, text: str) -> None:
+        """Say what is odd, beside the answer: whoever reads that with a program is not disturbed."""
+        for warning in playbook.warnings(text):
+            self.stderr.write(f"Warning: {warning}")
 
     def run_apply(self, *, file: str, publish: bool, rescore: bool, overwrite: bool, **options: Any) -> None:
-        if rescore:
-            raise CommandError("--rescore is not built yet; apply without it, new events score by the new version. Nothing was changed.")
-        applied = playbook.apply(read_text(file), publish=publish, overwrite=overwrite)
+        if rescore and not publish:
+            raise CommandError("--rescore goes with --publish: a draft scores nothing. Nothing was changed.")
+        applied = playbook.apply(read_text(file), publish=publish, rescore=rescore, overwrite=overwrite)
         for line in applied.changes or ["The draft says all of it already."]:
             self.stdout.write(line)
         if applied.version:
-            self.stdout.write(f"Scoring: {applied.version} is live.")
+            past = " The past is scored by it too, in the background; /scoring/versions/ shows how far that is." if rescore else ""
+            self.stdout.write(f"Scoring: {applied.version} is live.{past}")
         for version in applied.campaigns:
             self.stdout.write(f"Campaign: {version}, {version.campaign.status}.")
         if not publish:

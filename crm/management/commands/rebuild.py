@@ -20,7 +20,7 @@ class Command(BaseCommand):
         which.add_argument("--all", action="store_true", help="every lead")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        pks = rebuildable() if options["all"] else [lead_of(options["lead"])]
+        pks = rebuildable() if options["all"] else [self.lead_of(options["lead"])]
         folded = appended = 0
         for leads, lines in rebuild(pks):
             folded, appended = folded + leads, appended + lines
@@ -30,13 +30,15 @@ class Command(BaseCommand):
             f"Rebuilt {folded} {'lead' if folded == 1 else 'leads'}: {appended} ledger {'line' if appended == 1 else 'lines'} appended."
         )
 
-
-def lead_of(uid: str) -> int:
-    """The id of the lead with this uid, or of the one it was merged into. Raises CommandError."""
-    try:
-        lead = Lead.objects.filter(uid=uuid.UUID(uid)).first()
-    except ValueError:
-        raise CommandError(f"{uid!r} is not the uid of a lead; copy it from the lead's address, /leads/<uid>/.") from None
-    if lead is None:
-        raise CommandError(f"There is no lead {uid}; copy the uid from the lead's address, /leads/<uid>/.")
-    return lead.merged_into_id or lead.pk
+    def lead_of(self, uid: str) -> int:
+        """The id of the lead with this uid, or of the one it was merged into, and say so. Raises CommandError."""
+        try:
+            lead = Lead.objects.select_related("merged_into").filter(uid=uuid.UUID(uid)).first()
+        except ValueError:
+            raise CommandError(f"{uid!r} is not the uid of a lead; copy it from the lead's address, /leads/<uid>/.") from None
+        if lead is None:
+            raise CommandError(f"There is no lead {uid}; copy the uid from the lead's address, /leads/<uid>/.")
+        if lead.merged_into is None:
+            return lead.pk
+        self.stdout.write(f"{lead.uid} was merged into {lead.merged_into.uid}, which is rebuilt in its place.")
+        return lead.merged_into.pk

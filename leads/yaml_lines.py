@@ -1,6 +1,6 @@
 """Reading and writing YAML (or JSON) as plain data, with the line every key and value stands on.
 
-Only what a playbook needs: mappings with text keys, lists, text, numbers, true/false, null. Words keep
+Only what playbooks and conditions need: mappings with text keys, lists, text, numbers, true/false, null. Words keep
 their meaning of YAML 1.2 (`no`, `on` and 10:30 are text). Tags, anchors and aliases are refused, so that
 a file can neither create objects nor grow when it is read.
 """

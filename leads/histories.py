@@ -1,0 +1,149 @@
+"""What what-if and simulator fold: the facts and recorded moves of many leads, read quickly, without locks and model instances."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db.models import Count, IntegerField, TextField
+from django.db.models.functions import Cast
+
+from leads.colleagues import counted_events
+from leads.engine import Fact, PastMove
+from leads.fold_jobs import COLUMNS, MOVE_COLUMNS, acts, fact_from
+from leads.models import Event, Lead, Transition
+from leads.versions_in_force import EPOCH, to_micros
+
+# Leads, and facts, that are read at a time. A lead with more facts than this is read alone.
+LEADS = 200
+FACTS = 20_000
+PLAIN = {"at": TextField, "properties": TextField, "traits": TextField, "identifies": IntegerField}
+PLAIN_COLUMNS = ["lead_id", *(Cast(name, PLAIN[name]()) if name in PLAIN else name for name in COLUMNS)]
+NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
+
+
+class Standing(NamedTuple):
+    """Where a lead stands now, as its row says."""
+
+    pk: int
+    uid: UUID
+    is_known: bool
+    score: int
+    stage: str
+    seq: int
+    company: int | None
+
+
+class Recorded(NamedTuple):
+    """A recorded move. `gate` is empty for one by hand."""
+
+    move: PastMove
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One lead: where it stands, and everything that led there."""
+
+    lead: Standing
+    facts: list[Fact]
+    moves: list[Recorded]
+
+    @property
+    def past(self) -> list[PastMove]:
+        """The moves as the engine takes them."""
+        return [recorded.move for recorded in self.moves]
+
+
+def next_leads(after: int, *, leads: int = LEADS, facts: int = FACTS) -> list[int]:
+    """Ids of the leads that come after the id `after`, as many as are read at a time; none at the end."""
+    rows = Lead.objects.current().filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
+    pks = list(rows[:leads])
+    counts = dict(Event.objects.filter(lead__in=pks).order_by().values_list("lead_id").annotate(Count("pk")))
+    total = 0
+    for place, pk in enumerate(pks):
+        total += counts.get(pk, 0)
+        if total > facts:
+            return pks[: max(place, 1)]
+    return pks
+
+
+def read_histories(pks: Sequence[int], *, company_types: frozenset[str] = frozenset()) -> Iterator[History]:
+    """The histories of these leads, by id: a few queries however many they are, and the facts of one lead in memory.
+
+    What colleagues did is among the facts where its type is one of `company_types`: conditions may count those for a company.
+    """
+    standing = [Standing(*row) for row in Lead.objects.filter(pk__in=pks).order_by("pk").values_list(*STANDING_COLUMNS)]
+    moves, colleagues = read_moves(pks), read_colleagues(standing, company_types)
+    groups = groupby(read_facts(pks), key=lambda row: row[0])
+    lead_id, facts = next(groups, (None, iter(())))
+    for lead in standing:
+        mine: list[Fact] = []
+        if lead_id == lead.pk:
+            mine = [fact for _, fact in facts]
+            lead_id, facts = next(groups, (None, iter(())))
+        if theirs := colleagues.get(lead.company or 0):
+            mine = sorted([*mine, *(fact for pk, fact in theirs if pk != lead.pk)], key=itemgetter(0, 1, 2))
+        yield History(lead, mine, moves.get(lead.pk, []))
+
+
+STANDING_COLUMNS = ["pk", "uid", "is_known", "score", "stage_id", "stage_seq", "company_id"]
+
+
+def read_facts(pks: Sequence[int]) -> Iterator[tuple[int, Fact]]:
+    """The facts by lead, in fact order.
+
+    Columns come as the database writes them, and are read here: Django's converters cost as much as folding does.
+    """
+    rows = Event.objects.filter(lead__in=pks).order_by("lead_id", "at", "source_id", "message_id").values_list(*PLAIN_COLUMNS)
+    decode = msgspec.json.decode
+    for lead_id, at, source, key, pk, kind, properties, traits, version, identifies, verdict in rows.iterator():
+        yield (
+            lead_id,
+            Fact(
+                read_time(at),
+                source,
+                key,
+                f"event:{pk}",
+                kind,
+                {} if properties == "{}" else decode(properties),
+                {} if traits == "{}" else decode(traits),
+                version,
+                bool(identifies),
+                verdict != Event.Verdict.SUSPECT,
+                acts(kind),
+            ),
+        )
+
+
+def read_time(text: str) -> int:
+    """A time as the database writes it, in microseconds since 1970; without a zone it is UTC."""
+    at = datetime.fromisoformat(text)
+    since = at - (EPOCH if at.tzinfo else NAIVE_EPOCH)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def read_colleagues(leads: Sequence[Standing], types: frozenset[str]) -> dict[int, list[tuple[int, Fact]]]:
+    """What people of these leads' companies did that counts for the whole company: by company, with who did it."""
+    found: dict[int, list[tuple[int, Fact]]] = {}
+    companies = {lead.company for lead in leads if lead.company}
+    if not types or not companies:
+        return found
+    for pk, company, *columns in counted_events(companies, types).values_list("lead_id", "lead__company_id", *COLUMNS):
+        found.setdefault(company, []).append((pk, fact_from(columns)._replace(colleague=True)))
+    return found
+
+
+def read_moves(pks: Sequence[int]) -> dict[int, list[Recorded]]:
+    """The recorded moves by lead, in their order."""
+    found: dict[int, list[Recorded]] = {}
+    rows = Transition.objects.filter(lead__in=pks).order_by("lead_id", "seq")
+    for lead_id, at, seq, from_stage, to_stage, undoes, undone, gate in rows.values_list(*MOVE_COLUMNS, "gate"):
+        neutral = undoes is not None or undone is not None
+        move = PastMove(to_micros(at), seq, str(from_stage), str(to_stage), neutral)
+        found.setdefault(lead_id, []).append(Recorded(move, gate))
+    return found
