@@ -29,6 +29,8 @@ from leads.recording import Arrival
 
 Kind = Identity.Kind
 Key = tuple[str, str]
+# Stands for the first lead of a message until it is known.
+NOBODY = Lead()
 
 
 class GroupChanged(Exception):
@@ -126,7 +128,8 @@ class Directory:
             if row.lead_id not in rows:
                 raise GroupChanged
             self.owners[row.kind, row.value] = self.people[row.lead_id]
-            self.first_leads[row.kind, row.value] = Lead(pk=row.first_lead_id)
+            is_its_own = row.first_lead_id == row.lead_id
+            self.first_leads[row.kind, row.value] = rows[row.lead_id] if is_its_own else Lead(pk=row.first_lead_id)
         for person in self.people.values():
             if (survivor := person.lead.merged_into_id or person.lead.pk) not in rows:
                 raise GroupChanged
@@ -136,7 +139,7 @@ class Directory:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""
         keys = keys_of(arrival)
         named = {kind: value for kind, value in reversed(keys)}
-        target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, Lead())
+        target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, NOBODY)
         if arrival.incoming.lead_uid in self.by_uid:
             itself, first_lead = self.by_uid[arrival.incoming.lead_uid]
             if target is None:
