@@ -1,20 +1,45 @@
 """One ratio: our work by turns with the limit it is divided by."""
 
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
-@dataclass
+def nothing() -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True)
 class Row:
-    """One ratio: `ours` and `limit` each do the work once and return how many items they did."""
+    """One ratio: `ours` and `limit` each do the work once and return how many items they did.
+
+    `before_ours` and `before_limit` prepare them, `after` clears up; they take no part in the time.
+    """
 
     name: str
     goal: float
     ours: Callable[[], int]
     limit: Callable[[], int]
-    before: Callable[[], None] = lambda: None
+    before_ours: Callable[[], None] = nothing
+    before_limit: Callable[[], None] = nothing
+    after: Callable[[], None] = nothing
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row gave: the rounds' ratios, and the rates (items a second) they came from."""
+
+    row: str
+    goal: float
+    median: float
+    min: float
+    max: float
+    ours: float
+    limit: float
+    rounds: int
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -24,19 +49,37 @@ def rate(work: Callable[[], int]) -> float:
     return items / (time.perf_counter() - start)
 
 
-def measure(row: Row, *, rounds: int) -> dict[str, object]:
-    """Measure by turns after one round that does not count."""
-    ratios = []
+def measure(row: Row, *, rounds: int) -> Result:
+    """Measure by turns, ours first, after one round that does not count."""
+    pairs = []
     for number in range(rounds + 1):
-        row.before()
-        limit, ours = rate(row.limit), rate(row.ours)
+        row.before_ours()
+        ours = rate(row.ours)
+        row.before_limit()
+        limit = rate(row.limit)
+        row.after()
         if number:
-            ratios.append(ours / limit)
-    return {
-        "row": row.name,
-        "goal": row.goal,
-        "median": round(statistics.median(ratios), 3),
-        "min": round(min(ratios), 3),
-        "max": round(max(ratios), 3),
-        "rounds": rounds,
-    }
+            pairs.append((ours, limit))
+    ratios = [ours / limit for ours, limit in pairs]
+    return Result(
+        row=row.name,
+        goal=row.goal,
+        median=round(statistics.median(ratios), 3),
+        min=round(min(ratios), 3),
+        max=round(max(ratios), 3),
+        ours=round(statistics.median(ours for ours, _ in pairs)),
+        limit=round(statistics.median(limit for _, limit in pairs)),
+        rounds=rounds,
+    )
+
+
+def sync_cost(*, seconds: float = 1.0) -> float:
+    """What it costs (µs, the median) to write 8 KiB and force them to the disk: commits can't be quicker."""
+    times = []
+    with tempfile.NamedTemporaryFile(dir=os.environ.get("VAR_DIR")) as file:
+        end = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < end:
+            os.pwrite(file.fileno(), b"x" * 8192, 0)
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6

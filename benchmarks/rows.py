@@ -1,213 +1,253 @@
-"""The rows: what is measured against what."""
+"""The rows: what is measured, and against what."""
 
-import itertools
+import copy
+import io
 import json
 import random
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import msgspec
-from django.core.management import call_command
-from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
-from django.urls import resolve
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
+from django.test import override_settings
+from django.utils import timezone
 
+from benchmarks import raw, world
 from benchmarks.measure import Row
-from leads import engine, intake, publishing, scoring
-from leads.documents import ModelDoc
-from leads.models import Delivery, Event, Lead, ScoreEntry, ScoringVersion, Source, Stage
+from crm import refolding
+from leads import engine, intake, scoring, whatif
+from leads.fold_jobs import plan_jobs, stage_infos, versions_of
+from leads.models import Delivery, Event, Lead, Source
+from leads.versions_in_force import read_versions
 
-MODEL = {
-    "scoring": {
-        "rules": [
-            {
-                "key": "viewed-pricing",
-                "name": "Viewed pricing",
-                "event": "VIEWED_PRICING",
-                "points": 10,
-                "limit": {"times": 3, "per": "day"},
-            },
-            {"key": "downloaded", "name": "Downloaded", "event": "DOWNLOADED_API_DOCS", "points": 20, "expires_after": "90d"},
-            {"key": "abandoned", "name": "Abandoned", "event": "ABANDONED_CHECKOUT", "points": 15},
-        ],
-        "limits": {"stop_above": 300},
-    },
-    "gates": [
-        {"key": "in", "from": "cold", "to": "mql", "conditions": [{"event": "SIGNED_UP"}]},
-        {"key": "hot", "from": "mql", "to": "sql", "conditions": [{"event": "VIEWED_PRICING", "times": {"at_least": 3}, "within": "7d"}]},
-    ],
-}
-TYPES = ["VIEWED_PRICING", "DOWNLOADED_API_DOCS", "ABANDONED_CHECKOUT", "SIGNED_UP", "SOMETHING_ELSE"]
-EVENT_COLUMNS = (
-    "lead_id first_lead_id source_id message_id type properties traits identifies historical verdict "
-    "content_digest at received_at model_version_id"
-).split()
-EVENTS = 1000
-PEOPLE = 1000
-serial = itertools.count(1)
-source: Source
+FACTS = 20_000
+REQUESTS = 200
+# For `rebuild` and what-if: so many leads with so many facts each.
+VETERANS, THEIR_FACTS = 50, 100
 
 
-def prepare() -> None:
-    """Make the tables, a model, a source and the people."""
-    global source
-    call_command("migrate", verbosity=0)
-    publishing.replace_draft(msgspec.convert(MODEL, ModelDoc))
-    publishing.publish()
-    source, _ = Source.create_with_key("Benchmark", "server")
-    deliver(size=100, count=PEOPLE)
-    intake.drain_all()
+def all_rows() -> Iterator[Row]:
+    """Every row, in the order they are printed; each makes what it needs when it is its turn."""
+    yield fold_row()
+    yield rebuild_row()
+    yield what_if_row()
+    yield drain_row(1, goal=0.60)
+    yield drain_row(100, goal=0.65)
+    yield accept_row()
+    yield hot_lead_row()
 
 
-def close() -> None:
-    """Let go of the database."""
-    connection.close()
+# --- the engine alone -----------------------------------------------------------------------------
 
 
-def vendor() -> str:
-    """The database it ran on."""
-    return connection.vendor
+def some_facts(count: int) -> list[engine.Fact]:
+    """Facts of one lead, a minute apart."""
+    chance, model = random.Random(1), scoring.live_model()
+    assert model is not None
+    facts = []
+    for n in range(count):
+        properties = {"path": chance.choice(["/pricing", "/docs", "/"]), "plan": "team", "seats": chance.randint(1, 99)}
+        kind = chance.choice(world.TYPES)
+        facts.append(
+            engine.Fact(n * 60_000_000, 1, f"m{n}", f"event:{n}", kind, properties, {}, model.version, identifies=True, counts=True)
+        )
+    return facts
 
 
-def messages(count: int) -> list[dict[str, object]]:
-    """Events of known people, all with ids of their own."""
-    chance = random.Random(next(serial))
-    return [
-        {"userId": f"user{(n * 7) % PEOPLE}", "eventType": chance.choice(TYPES), "messageId": f"m{next(serial)}", "properties": {"n": n}}
-        for n in range(count)
-    ]
+def look_up(facts: list[engine.Fact], rules: dict[str, tuple[tuple[str, int], ...]]) -> int:
+    """What every fold has to do at least: look up the fact's rules, add points, append a line for each."""
+    lines: list[tuple[Any, ...]] = []
+    engagement = 0
+    for fact in facts:
+        for key, points in rules.get(fact.type, ()):
+            engagement += points
+            lines.append((fact.at, "engagement", "points", fact.cause, key, points, points, "", fact.version))
+    return len(facts)
 
 
-def deliver(*, size: int, count: int) -> None:
-    """Fill the inbox with requests of `size` events."""
-    batch = messages(count)
-    Delivery.objects.bulk_create(
-        Delivery(source=source, door="events", body=json.dumps(batch[n : n + size]).encode(), message_count=size)
-        for n in range(0, count, size)
-    )
+def fold_row() -> Row:
+    """The engine without a database, on one lead with every feature in its model, against a bare loop over the same facts.
+
+    The loop knows no conditions, limits, expiry, fit, idleness, exclusion, counters, gates or time.
+    """
+    facts, model, stages = some_facts(FACTS), scoring.live_model(), stage_infos()
+    assert model is not None
+    rules = {kind: tuple((rule.key, rule.points) for rule in found) for kind, found in model.rules.items()}
+
+    def ours() -> int:
+        engine.fold(engine.start(stages), facts, {model.version: model}, stages=stages, until=facts[-1].at, live=model.version)
+        return len(facts)
+
+    return Row("pure fold ÷ bare look-up loop", 0.10, ours, lambda: look_up(facts, rules))
+
+
+def veterans() -> list[int]:
+    """Ids of people at companies with a history of some length; made when there are none yet."""
+    users = world.people("veteran", VETERANS)
+    leads = Lead.objects.filter(identities__value__in=users).order_by("pk")
+    chance = random.Random(2)
+    while Event.objects.filter(lead__in=leads).count() < VETERANS * THEIR_FACTS:
+        world.deliver([world.message(user, chance.choice(world.TYPES)) for user in users for _ in range(10)], size=500)
+        intake.drain_all()
+    return list(leads.values_list("pk", flat=True))
+
+
+def folding_of(pks: list[int]) -> Callable[[], int]:
+    """Folds all facts of these leads, loaded before, in memory; returns how many that are."""
+    versions, stages = read_versions(), stage_infos()
+    leads = Lead.objects.select_related("company").in_bulk(pks)
+    jobs = plan_jobs(leads, versions, stages, again=set(pks)).jobs
+    models = versions.models(versions_of(jobs))
+
+    def fold() -> int:
+        for job in jobs:
+            job.fold(versions, models, stages, now=timezone.now())
+        return sum(len(job.facts) for job in jobs)
+
+    return fold
+
+
+def rebuild_row() -> Row:
+    """`manage.py rebuild` of leads whose ledgers are right, from rows to rows, against folding the same facts in memory.
+
+    It locks, loads events, their ledgers and the facts of colleagues, decodes JSON, folds, compares, and writes states and leads.
+    """
+    pks = veterans()
+    fold = folding_of(pks)
+    total = fold()
+
+    def ours() -> int:
+        for _ in refolding.rebuild(pks):
+            pass
+        return total
+
+    return Row("rebuild ÷ pure fold of the same facts", 0.3, ours, fold)
+
+
+def what_if_row() -> Row:
+    """A what-if over 30 days, as the worker computes it, against folding the same facts in memory, once.
+
+    It reads the histories, and folds them more than once: as publishing would, and for the moves of these days under both models.
+    """
+    pks = veterans()
+    fold = folding_of(pks)
+    total = fold()
+    tried = copy.deepcopy(world.MODEL)
+    tried["scoring"]["rules"][0]["points"] = 12
+
+    def ours() -> int:
+        tally = whatif.begin(30)
+        tally.next_lead = pks[0] - 1
+        for _ in whatif.compare(tried, tally):
+            pass
+        return total
+
+    return Row("what-if ÷ pure fold of the same facts", 0.4, ours, fold)
+
+
+# --- the drain ------------------------------------------------------------------------------------
 
 
 def drain() -> int:
     """Drain what is there; the number of events."""
     intake.drain_all()
-    return EVENTS
+    return world.EVENTS
 
 
-def raw_sql() -> int:
-    """The same rows without our layer: lock, insert events and ledger lines, one grouped update, commit; 500 at a time."""
-    version = ScoringVersion.objects.latest("number").pk
-    pks = list(Lead.objects.filter(is_known=True).order_by("pk").values_list("pk", flat=True)[:PEOPLE])
-    now = datetime.now(UTC)
-    for begin in range(0, EVENTS, 500):
-        people = [pks[(begin + n) % len(pks)] for n in range(500)]
-        with transaction.atomic(), connection.cursor() as cursor:
-            marks = ", ".join(["%s"] * len(people))
-            lock = " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
-            cursor.execute(f"SELECT id FROM leads_lead WHERE id IN ({marks}) ORDER BY id{lock}", people)
-            insert(
-                cursor,
-                Event,
-                EVENT_COLUMNS,
-                [(p, p, source.pk, f"r{next(serial)}", "X", "{}", "{}", True, False, "", "0" * 32, now, now, version) for p in people],
-            )
-            insert(
-                cursor,
-                ScoreEntry,
-                [
-                    "lead_id",
-                    "first_lead_id",
-                    "axis",
-                    "kind",
-                    "cause",
-                    "rule",
-                    "n",
-                    "raw",
-                    "points",
-                    "reason",
-                    "version_id",
-                    "at",
-                    "recorded_at",
-                ],
-                [(p, p, "engagement", "points", f"raw:{next(serial)}", "r", 1, 0, 0, "", version, now, now) for p in people[:300]],
-            )
-            cursor.execute(f"UPDATE leads_lead SET engagement = engagement + 0 WHERE id IN ({marks})", people)
-    return EVENTS
+def drain_row(size: int, *, goal: float) -> Row:
+    """Draining requests with `size` events, every feature in the model, against `benchmarks.raw`: the same rows by the driver alone."""
+    users = world.people("user", world.EVENTS)
+    written = raw.Written()
 
+    def before_ours() -> None:
+        world.deliver(world.messages(users), size=size)
 
-def insert(cursor: object, model: type, columns: list[str], rows: list[tuple[object, ...]]) -> None:
-    """One INSERT of many rows."""
-    line = "(" + ", ".join(["%s"] * len(columns)) + ")"
-    sql = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES " + ", ".join([line] * len(rows))
-    cursor.execute(sql, [value for row in rows for value in row])  # type: ignore[attr-defined]
-
-
-# --- the engine alone ---------------------------------------------------------------------------
-def some_facts(count: int) -> list[engine.Fact]:
-    """Facts of one lead, a minute apart."""
-    chance, version = random.Random(1), ScoringVersion.objects.latest("number").pk
-    return [
-        engine.Fact(n * 60_000_000, 1, f"k{n}", f"event:{n}", chance.choice(TYPES), {"n": n}, {}, version, identifies=True, counts=True)
-        for n in range(count)
-    ]
-
-
-def fold_row() -> Row:
-    """The pure fold against looking each fact's rule up and adding its points."""
-    facts, model = some_facts(20_000), scoring.live_model()
-    assert model is not None
-    stages = [engine.StageInfo(stage.key, stage.position, stage.kind) for stage in Stage.objects.all()]
-    points = {"VIEWED_PRICING": 10, "DOWNLOADED_API_DOCS": 20, "ABANDONED_CHECKOUT": 15}
-
-    def ours() -> int:
-        until = facts[-1].at
-        engine.fold(engine.start(stages), facts, {model.version: model}, stages=stages, until=until, live=model.version)
-        return len(facts)
+    def before_limit() -> None:
+        nonlocal written
+        newest = Delivery.objects.order_by("-pk").values_list("pk", flat=True)
+        written = raw.read_written(list(newest[: -(-len(users) // size)]))
 
     def limit() -> int:
-        total = 0
-        for fact in facts:
-            total += points.get(fact.type, 0)
-        return len(facts)
+        return raw.write_again(written)
 
-    return Row("pure fold ÷ bare look-up loop", 0.10, ours, limit)
+    def after() -> None:
+        raw.remove(written)
+
+    return Row(f"inbox drain, {size} a request ÷ raw same SQL", goal, drain, limit, before_ours, before_limit, after)
 
 
-# --- accepting ----------------------------------------------------------------------------------
+def hot_lead_row() -> Row:
+    """As many events about one lead as about many different ones: a busy lead must not slow the inbox down.
+
+    Both are people without a company, or each of their events might concern colleagues.
+    """
+    crowd = world.crowd(world.CROWD)
+    chance = random.Random(3)
+
+    def fill(users: list[str]) -> Callable[[], None]:
+        return lambda: world.deliver(world.messages(users), size=100)
+
+    def before_limit() -> None:
+        fill(chance.sample(crowd[1:], world.EVENTS))()
+
+    return Row("one hot lead ÷ 10,000 leads", 0.7, drain, drain, fill(crowd[:1] * world.EVENTS), before_limit)
+
+
+# --- accepting ------------------------------------------------------------------------------------
+
+
 def accept_row() -> Row:
-    """Accepting one event against a view that does nothing, both called without a server between."""
+    """One event posted through WSGI, every middleware and the real view, stored and committed, against a view that does nothing.
+
+    No server stands between; both requests are the same bytes for the same stack.
+    """
     key = Source.create_with_key("Accepting", "server")[1]
-    factory = RequestFactory(headers={"Authorization": f"Bearer {key}"})
-    match = resolve("/api/events")
-    view = partial(match.func, **match.kwargs)
+    with override_settings(ROOT_URLCONF="benchmarks.urls"):
+        handler = WSGIHandler()
 
-    def empty(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(b"{}", content_type="application/json")
+    def post(path: str) -> int:
+        with override_settings(ROOT_URLCONF="benchmarks.urls"):
+            for message in (world.message("user1", "VIEWED_PRICING") for _ in range(REQUESTS)):
+                assert call(handler, path, json.dumps(message).encode(), key) == "200 OK"
+        return REQUESTS
 
-    def call(target: object) -> int:
-        for message in messages(200):
-            target(factory.post("/api/events", json.dumps(message), content_type="application/json"))  # type: ignore[operator]
-        return 200
+    def empty_inbox() -> None:
+        Delivery.objects.filter(source__name="Accepting").delete()
 
-    return Row(
-        "accept of one event ÷ empty view", 0.15, lambda: call(view), lambda: call(empty), before=lambda: Delivery.objects.all().delete()
-    )
+    return Row("accept of one event ÷ empty view", 0.15, lambda: post("/api/events"), lambda: post("/api/empty"), empty_inbox)
 
 
-def all_rows() -> Iterator[Row]:
-    """Every row, in the order they are printed."""
-    yield fold_row()
-    for size, goal in ((1, 0.60), (100, 0.65)):
-        yield Row(
-            f"inbox drain, {size} a request ÷ raw same SQL", goal, drain, raw_sql, before=lambda size=size: deliver(size=size, count=EVENTS)
-        )
-    yield accept_row()
+def call(handler: WSGIHandler, path: str, body: bytes, key: str) -> str:
+    """One request, as a server makes it; its status line."""
+    told = []
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "SERVER_NAME": settings.ALLOWED_HOSTS[0],
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_AUTHORIZATION": f"Bearer {key}",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.url_scheme": "http",
+    }
+    response = handler(environ, lambda status, headers, *_: told.append(status))
+    b"".join(response)
+    response.close()
+    return str(told[0])
+
+
+# --- the control ----------------------------------------------------------------------------------
 
 
 def naive_control_is_caught() -> bool:
-    """Add points by read, add, save from eight threads: the sum of the ledger must differ from the column."""
+    """Add points by read, add, save from eight threads: that some get lost shows that the check of sums can fail."""
     lead = Lead.objects.create(name="Naive")
     start = threading.Barrier(8)
 

@@ -7,6 +7,7 @@ from typing import Any
 from campaigns.models import Message
 from campaigns.rules import Hold
 from leads.bell import ring
+from leads.bulk import among
 from leads.models import Event, Lead
 from leads.recording import Recorded
 
@@ -21,7 +22,7 @@ def ask_for_confirmation(*, events: Sequence[Event], recorded: Recorded, **kwarg
     A lead is asked once for each address, by constraint; two statements whatever the number of events.
     """
     fresh = {event.lead_id for event in events if not event.historical and event.at > recorded.now - MAX_AGE}
-    waiting = Lead.objects.current().filter(pk__in=fresh, email="").exclude(unconfirmed_email="") if fresh else Lead.objects.none()
+    waiting = Lead.objects.current().filter(pk__in=among(fresh), email="").exclude(unconfirmed_email="") if fresh else Lead.objects.none()
     rows = [
         Message(
             kind=Message.Kind.CONFIRMATION,

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from leads.answers import Accepted, Receipt
 from leads.bell import ring
+from leads.bulk import insert_one
 from leads.doors import (
     allowed_anywhere,
     allows,
@@ -222,11 +223,11 @@ def read(delivery: Delivery) -> tuple[list[Incoming], list[Rejected]]:
 def store(delivery: Delivery) -> bool:
     """Insert and commit; False when a request with the same Idempotency-Key was quicker."""
     if not delivery.idempotency_key:
-        delivery.save(force_insert=True)
+        insert_one(delivery)
         return True
     try:
         with transaction.atomic():
-            delivery.save(force_insert=True)
+            insert_one(delivery)
     except IntegrityError:
         return False
     return True

@@ -32,12 +32,13 @@ def next_wake(state: State, model: Model | None, at: int) -> int | None:
 
     Only where a gate out of the lead's stage waits for that.
     """
-    if model is None or state.stage not in model.waiting:
+    waits = None if model is None else model.waits.get(state.stage)
+    if waits is None:
         return None
-    gates = model.gates[state.stage]
-    falling = {count.key: count for gate in gates for count in gate.falling}
-    dues = [time + count.within for count in falling.values() for time in state.counters.get(count.key, ()) if count.within]
+    dues = [time + within for key, within in waits.falling for time in state.counters.get(key, ())]
     stood = state.first if state.stage_at is None else state.stage_at
-    dues += [stood + stay for gate in gates for stay in gate.stays if stood is not None]
-    dues += [state.idle_since + idle for gate in gates for idle in gate.idles if state.idle_since is not None]
+    if stood is not None:
+        dues += [stood + stay for stay in waits.stays]
+    if (idle_since := state.idle_since) is not None:
+        dues += [idle_since + idle for idle in waits.idles]
     return min((due for due in dues if due > at), default=None)

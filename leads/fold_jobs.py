@@ -3,23 +3,28 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Q
 
 from leads import engine
+from leads.bulk import among
 from leads.colleagues import counted_events
 from leads.models import Checkpoint, Event, FoldState, Lead, Stage, Transition
 from leads.versions_in_force import Versions, compiled, from_micros, to_micros
 from leads.vocabulary import STAFF_TYPES, is_ours
 
+# What puts facts in their order: at, source, message id.
+FACT_ORDER = itemgetter(0, 1, 2)
 # A history of more facts than this is folded again in the background, without holding the lead meanwhile.
 LONG = 5_000
 # A state is noted at every so many facts: a late fact is folded from there.
 MARK_EVERY = 1_000
 COLUMNS = ("at", "source_id", "message_id", "pk", "type", "properties", "traits", "model_version_id", "identifies", "verdict")
+COLUMNS_OF = attrgetter(*COLUMNS)
+STATE_COLUMNS = ("pk", "state", "version_id", "again", "error")
 MOVE_COLUMNS = ("lead_id", "at", "seq", "from_stage_id", "to_stage_id", "undoes_id", "undone_by__pk")
 
 
@@ -27,7 +32,8 @@ MOVE_COLUMNS = ("lead_id", "at", "seq", "from_stage_id", "to_stage_id", "undoes_
 class Job:
     """One lead to fold: its facts, where to begin, and what the ledger already says (only when folded `again`).
 
-    `after`: when folded again from a checkpoint, its time; what stands up to then stays.
+    `after`: when folded again from a checkpoint, its time; what stands up to then stays. `stored`: its state has a row,
+    and nothing but what is carried to the next fact differs in it.
     """
 
     lead: Lead
@@ -35,6 +41,7 @@ class Job:
     facts: list[engine.Fact] = field(default_factory=list)
     past: list[engine.PastMove] = field(default_factory=list)
     again: bool = False
+    stored: bool = False
     after: int = engine.EARLIEST
     result: engine.Folded = field(init=False)
 
@@ -60,6 +67,7 @@ class Plan:
 
     jobs: list[Job]
     postponed: set[int]
+    stages: Sequence[engine.StageInfo]
 
 
 def stage_infos() -> list[engine.StageInfo]:
@@ -82,12 +90,13 @@ def plan_jobs(
     checkpoint before them), and those whose state does not count what the live version asks for.
     """
     news = news or {}
-    stored = {row.pk: row for row in FoldState.objects.filter(pk__in=leads)}
+    stored = {row.pk: row for row in FoldState.objects.filter(pk__in=among(leads)).values_list(*STATE_COLUMNS, named=True)}
     jobs = {pk: Job(lead, engine.start(stages), facts=news.get(pk, [])) for pk, lead in sorted(leads.items())}
     late: dict[int, int] = {}
     anew = set(again & leads.keys())
     for pk, job in jobs.items():
         row = stored.get(pk)
+        job.stored = row is not None and not row.again and not row.error
         if row is None or pk in anew:
             continue
         job.state = engine.State.from_json(row.state)
@@ -101,7 +110,7 @@ def plan_jobs(
     folded = {pk: job for pk, job in jobs.items() if pk not in postponed}
     load_facts([job for job in folded.values() if job.again], versions.company_types)
     load_moves(folded)
-    return Plan(list(folded.values()), postponed)
+    return Plan(list(folded.values()), postponed, stages)
 
 
 def is_current(state: engine.State, version_id: int | None, versions: Versions) -> bool:
@@ -194,7 +203,7 @@ def load_company_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
                 grown.add(job.lead.pk)
     for job in jobs:
         if job.lead.pk in grown:
-            job.facts.sort(key=itemgetter(0, 1, 2))
+            job.facts.sort(key=FACT_ORDER)
 
 
 def load_moves(jobs: dict[int, Job]) -> None:
@@ -232,19 +241,12 @@ def fact_from(columns: Sequence[Any]) -> engine.Fact:
 
 def fact_of(event: Event) -> engine.Fact:
     """The engine's view of a stored event."""
-    return fact_from([getattr(event, name) for name in COLUMNS])
+    return fact_from(COLUMNS_OF(event))
 
 
 def acts(kind: str) -> bool:
     """Whether an event of this type is something the person did: what colleagues do and what we send is not."""
     return kind not in STAFF_TYPES and not is_ours(kind)
-
-
-def facts_in_order(events: Iterable[Event], from_colleagues: Iterable[Event] = ()) -> list[engine.Fact]:
-    """Events of a lead, and those of colleagues that count for their whole company, as facts in their order."""
-    facts = [fact_of(event) for event in events]
-    facts += [fact_of(event)._replace(colleague=True) for event in from_colleagues]
-    return sorted(facts, key=itemgetter(0, 1, 2))
 
 
 def versions_of(jobs: Iterable[Job]) -> Iterator[int | None]:

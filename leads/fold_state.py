@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 # Before every fact: the mark of a state to which nothing has happened.
@@ -96,7 +97,7 @@ class State:
 
     def copy(self) -> "State":
         """A copy that can be folded on without touching this one."""
-        copy = State(**{each.name: getattr(self, each.name) for each in fields(self)})
+        copy = State(*VALUES(self))
         copy.traits, copy.company = dict(self.traits), dict(self.company)
         copy.held, copy.idle = dict(self.held), dict(self.idle)
         copy.grants = {key: list(times) for key, times in self.grants.items()}
@@ -107,9 +108,7 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that differs from a new state."""
-        new = State(self.stage)
-        pairs = ((each.name, getattr(self, each.name)) for each in fields(self))
-        data = {name: value for name, value in pairs if name == "stage" or value != getattr(new, name)}
+        data = {name: value for name, value, new in zip(NAMES, VALUES(self), NEW, strict=True) if value != new}
         data |= {"last": list(self.last)} if self.last else {}
         data |= {"expiries": [list(expiry) for expiry in self.expiries]} if self.expiries else {}
         data |= {"restart": [self.restart.at, self.restart.position, self.restart.earned]} if self.restart else {}
@@ -123,6 +122,11 @@ class State:
         state.expiries = [Expiry(*each) for each in data.get("expiries", [])]
         state.restart = Restart(*data["restart"]) if "restart" in data else None
         return state
+
+
+NAMES = tuple(each.name for each in fields(State))
+VALUES = attrgetter(*NAMES)
+NEW = VALUES(State(""))
 
 
 def start(stages: Sequence[StageInfo]) -> State:

@@ -28,10 +28,10 @@ def is_excluded(state: State, facts: Sequence[Fact], live: Model | None) -> bool
     """Whether the live version excludes the person, going by what is known after all facts."""
     if live is None or live.exclude is None:
         return False
-    known = State(state.stage, traits=dict(state.traits), company=dict(state.company))
-    for fact in facts:
-        if fact.traits and not fact.colleague:
-            learn(known, fact.traits)
+    told = [fact.traits for fact in facts if fact.traits and not fact.colleague]
+    known = State(state.stage, traits=dict(state.traits), company=dict(state.company)) if told else state
+    for traits in told:
+        learn(known, traits)
     return live.exclude.holds(FoldView(known, 0))
 
 

@@ -3,12 +3,13 @@
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db.models import Max, Q, Sum
 
 from leads import engine, search
-from leads.bulk import update_rows
+from leads.bulk import insert_rows, update_rows
 from leads.fold_jobs import Job, Plan
 from leads.models import Checkpoint, Event, FoldState, Lead, ScoreEntry
 from leads.versions_in_force import from_micros, to_micros
@@ -16,10 +17,16 @@ from leads.vocabulary import STAFF_TYPES
 
 log = structlog.get_logger(__name__)
 
-# The lead's columns that its facts decide, last writer wins.
+# What facts say about a person, last writer wins; written when one of them did.
 TRAIT_COLUMNS = {"name": 200, "email": 254, "phone": 50, "title": 200, "country": 100, "timezone": 64}
-LEAD_COLUMNS = ["engagement", "fit", "is_known", "excluded", "traits", *TRAIT_COLUMNS, "last_event_at", "last_event_type"]
+PROFILE_COLUMNS = ["traits", *TRAIT_COLUMNS]
+# What changes with every fact.
+WARMTH_COLUMNS = ["engagement", "fit", "is_known", "excluded", "last_event_at", "last_event_type"]
 STATE_COLUMNS = ["state", "version", "due_at", "again", "error", "traceback", "failed_at"]
+LINE_COLUMNS = [
+    *("lead", "first_lead", "axis", "kind", "cause", "rule", "n", "raw"),
+    *("points", "reason", "version", "event", "at", "recorded_at"),
+]
 
 
 # --- the ledger -----------------------------------------------------------------------------------
@@ -28,16 +35,17 @@ STATE_COLUMNS = ["state", "version", "due_at", "again", "error", "traceback", "f
 def write_lines(jobs: list[Job], *, now: datetime) -> int:
     """Insert ledger lines. A lead folded again gets only the differences to what its ledger says, as line n + 1."""
     standing = standing_lines([job for job in jobs if job.again])
-    entries = []
+    rows = []
     for job in jobs:
+        pk = job.lead.pk
         for line in job.result.lines:
-            points, n = standing.pop((job.lead.pk, line.cause, line.rule, line.kind), (0, 0))
+            points, n = standing.pop((pk, line.cause, line.rule, line.kind), (0, 0)) if job.again else (0, 0)
             if n == 0 or line.points != points:
-                entries.append(entry_for(job.lead, line, points=line.points - points, n=n + 1, now=now))
+                rows.append(row_for(pk, line, points=line.points - points, n=n + 1, now=now))
     left = {key: found for key, found in standing.items() if found[0]}
-    entries += reversals(left, now=now) if left else []
-    ScoreEntry.objects.bulk_create(entries, batch_size=5_000)
-    return len(entries)
+    rows += reversals(left, now=now) if left else []
+    insert_rows(ScoreEntry, rows, columns=LINE_COLUMNS)
+    return len(rows)
 
 
 def standing_lines(jobs: list[Job]) -> dict[tuple[int, str, str, str], tuple[int, int]]:
@@ -54,52 +62,25 @@ def standing_lines(jobs: list[Job]) -> dict[tuple[int, str, str, str], tuple[int
     }
 
 
-def entry_for(lead: Lead, line: engine.Line, *, points: int, n: int, now: datetime) -> ScoreEntry:
-    """A ledger line (not saved) for what the engine computed."""
-    return ScoreEntry(
-        lead=lead,
-        first_lead=lead,
-        axis=line.axis,
-        kind=line.kind,
-        cause=line.cause,
-        rule=line.rule,
-        n=n,
-        raw=line.raw,
-        points=points,
-        reason=line.reason if n == 1 else (line.reason or "corrected by a late fact"),
-        version_id=line.version,
-        event_id=event_of(line.cause),
-        at=from_micros(line.at),
-        recorded_at=now,
-    )
+def row_for(lead_pk: int, line: engine.Line, *, points: int, n: int, now: datetime) -> tuple[Any, ...]:
+    """The ledger line, as LINE_COLUMNS, for what the engine computed."""
+    at, axis, kind, cause, rule, raw, _, reason, version = line
+    reason = reason if n == 1 else (reason or "corrected by a late fact")
+    return (lead_pk, lead_pk, axis, kind, cause, rule, n, raw, points, reason, version, event_of(cause), from_micros(at), now)
 
 
-def reversals(left: dict[tuple[int, str, str, str], tuple[int, int]], *, now: datetime) -> list[ScoreEntry]:
-    """The lines that take back what no longer follows from the facts."""
+def reversals(left: dict[tuple[int, str, str, str], tuple[int, int]], *, now: datetime) -> list[tuple[Any, ...]]:
+    """The lines, as LINE_COLUMNS, that take back what no longer follows from the facts."""
     causes = {cause for _, cause, _, _ in left}
     firsts = ScoreEntry.objects.filter(lead__in={key[0] for key in left}, cause__in=causes, n=1)
     found = {(entry.lead_id, entry.cause, entry.rule, entry.kind): entry for entry in firsts}
     return [reversal(found[key], points=points, n=n, now=now) for key, (points, n) in left.items()]
 
 
-def reversal(first: ScoreEntry, *, points: int, n: int, now: datetime) -> ScoreEntry:
-    """The line (not saved) that takes these points back."""
-    return ScoreEntry(
-        lead_id=first.lead_id,
-        first_lead_id=first.first_lead_id,
-        axis=first.axis,
-        kind=first.kind,
-        cause=first.cause,
-        rule=first.rule,
-        n=n + 1,
-        raw=0,
-        points=-points,
-        reason="no longer follows from the facts",
-        version_id=first.version_id,
-        event_id=first.event_id,
-        at=first.at,
-        recorded_at=now,
-    )
+def reversal(first: ScoreEntry, *, points: int, n: int, now: datetime) -> tuple[Any, ...]:
+    """The line that takes these points back."""
+    same = (first.lead_id, first.first_lead_id, first.axis, first.kind, first.cause, first.rule)
+    return (*same, n + 1, 0, -points, "no longer follows from the facts", first.version_id, first.event_id, first.at, now)
 
 
 def event_of(cause: str) -> int | None:
@@ -113,14 +94,19 @@ def event_of(cause: str) -> int | None:
 
 def write_states(jobs: list[Job], *, live: engine.Model | None) -> None:
     """Store what the engine carries to the next fact, and the marks on the way."""
-    rows, marks = [], []
+    version_id = live.version if live else None
+    standing, rows, marks = [], [], []
     for job in jobs:
-        due, version_id = job.result.state.next_due, live.version if live else None
-        due_at = None if due is None else from_micros(due)
-        rows.append(FoldState(lead=job.lead, state=job.result.state.to_json(), version_id=version_id, due_at=due_at))
+        state = job.result.state
+        due_at = None if state.next_due is None else from_micros(state.next_due)
+        if job.stored:
+            standing.append((job.lead.pk, state.to_json(), version_id, due_at))
+        else:
+            rows.append(FoldState(lead=job.lead, state=state.to_json(), version_id=version_id, due_at=due_at))
         for mark in job.result.marks if live else ():
-            at, state = from_micros(mark.at), mark.state
-            marks.append(Checkpoint(lead=job.lead, at=at, facts=state.events, state=state.to_json(), version_id=version_id))
+            at, facts = from_micros(mark.at), mark.state.events
+            marks.append(Checkpoint(lead=job.lead, at=at, facts=facts, state=mark.state.to_json(), version_id=version_id))
+    update_rows(FoldState, standing, columns=["state", "version", "due_at"])
     save_states(rows)
     if marks:
         Checkpoint.objects.bulk_create(marks, ignore_conflicts=True)
@@ -155,15 +141,26 @@ def postpone(plan: Plan, *, now: datetime) -> None:
 
 
 def write_leads(jobs: list[Job], *, new: dict[int, list[Event]]) -> None:
-    """Write the columns that facts decide: the two sums, names and traits, knownness, the last event."""
-    rows = []
+    """Write the columns that facts decide: the two sums, knownness, the last event; names and traits where something was said."""
     for job in jobs:
         set_columns(job.lead, job.result.state)
         for event in new.get(job.lead.pk, []):
             note_last_event(job.lead, event)
-        rows.append([job.lead.pk, *(getattr(job.lead, name) for name in LEAD_COLUMNS)])
-    update_rows(Lead, rows, columns=LEAD_COLUMNS)
-    search.index_leads([job.lead for job in jobs])
+    update_rows(Lead, [values_of(job.lead, WARMTH_COLUMNS) for job in jobs], columns=WARMTH_COLUMNS)
+    told = [job.lead for job in jobs if job.again or job.lead.unconfirmed_email or is_told(job)]
+    if told:
+        update_rows(Lead, [values_of(lead, PROFILE_COLUMNS) for lead in told], columns=PROFILE_COLUMNS)
+        search.index_leads(told)
+
+
+def values_of(lead: Lead, columns: list[str]) -> tuple[Any, ...]:
+    """The row of a lead for update_rows."""
+    return (lead.pk, *(getattr(lead, name) for name in columns))
+
+
+def is_told(job: Job) -> bool:
+    """Whether a new fact says something about the person or their company."""
+    return any(fact.traits and not fact.colleague for fact in job.facts)
 
 
 def set_columns(lead: Lead, state: engine.State) -> None:

@@ -3,42 +3,34 @@
 import heapq
 from collections.abc import Mapping, Sequence
 
-from leads.condition_nodes import EventView
-from leads.documents import LimitsDoc
 from leads.fold_dues import idle_due, idle_turn, next_idle, next_wake
 from leads.fold_facts import Fact, Line, Mark, NewMove, PastMove
+from leads.fold_points import EXCLUDED, Scorekeeper
 from leads.fold_state import EARLIEST, LATEST, Expiry, Published, Restart, StageInfo, State
 from leads.fold_traits import learn
-from leads.fold_view import FoldView
-from leads.score_limits import bound, clamp, fit_points
-from leads.scoring_model import Counter, Gate, Limit, Model, Rule, merge_counters
-
-NO_LIMITS = LimitsDoc()
-EXCLUDED = "excluded"
+from leads.score_limits import bound, clamp
+from leads.scoring_model import Gate, Model, merge_counters
 
 
-class Folding:
+class Folding(Scorekeeper):
     """One fold at work."""
 
     def __init__(
         self, state: State, models: Mapping[int, Model], stages: Sequence[StageInfo], live: int | None, evidence_points: int
     ) -> None:
-        self.state = state
+        super().__init__(state, evidence_points)
         self.models = models
         self.live = None if live is None else models.get(live)
         self.positions = {stage.key: stage.position for stage in stages}
-        self.view = FoldView(state, evidence_points)
         self.in_force: Model | None = None
         self.in_force_since = EARLIEST
         self.upcoming: list[Published] = []  # publications not passed yet, the next one last
-        self.counters: Mapping[str, tuple[Counter, ...]] = {}
         self.ahead: list[PastMove] = []  # recorded moves not replayed yet, the next one last
         self.foreseen: list[NewMove] = []  # the way that gates opened while moves were ahead
-        self.lines: list[Line] = []
         self.moves: list[NewMove] = []
         self.marks: list[Mark] = []
         self.mark_every: int | None = None
-        self.soon = EARLIEST  # nothing that time brings is due before this
+        self.next_mark = LATEST  # how many facts there will be when the state is noted next
 
     def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
         """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
@@ -59,169 +51,95 @@ class Folding:
 
     def run(self, facts: Sequence[Fact], past: Sequence[PastMove], until: int) -> None:
         """Walk through time: at one moment what time brings comes first, then facts, then recorded moves."""
-        state = self.state
+        state, take = self.state, self.take
         self.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
+        self.plan_mark()
         for fact in facts:
-            at = fact.at
-            if self.mark_every and state.last and at > max(state.last[0], state.watermark):
-                self.mark(self.mark_every)
+            at = fact[0]
+            if state.events >= self.next_mark:
+                self.mark(at)
             while self.ahead and self.ahead[-1].at < at:
                 self.replay()
             if at >= self.soon:
                 self.let_pass(at)
-            self.take(fact)
+            take(fact)
         while self.ahead:
             self.replay()
         self.let_pass(until if not facts else max(until, facts[-1].at))
 
-    def mark(self, every: int) -> None:
-        """Note the state when another `every` facts are in it and nothing else hangs on what is ahead."""
+    def plan_mark(self) -> None:
+        """Note after how many facts the state is to be noted next."""
+        if self.mark_every:
+            self.next_mark = (self.state.marked // self.mark_every + 1) * self.mark_every
+
+    def mark(self, upcoming: int) -> None:
+        """Note the state, if it is complete up to some moment before the `upcoming` fact, and nothing else hangs on what is ahead."""
         state = self.state
-        if state.events // every > state.marked // every and state.last and not self.foreseen:
-            state.marked, at = state.events, max(state.last[0], state.watermark)
-            state.clock = max(state.clock, at)
-            self.marks.append(Mark(at, state.copy()))
+        if state.last is None or upcoming <= max(state.last[0], state.watermark) or self.foreseen:
+            return
+        state.marked, at = state.events, max(state.last[0], state.watermark)
+        state.clock = max(state.clock, at)
+        self.marks.append(Mark(at, state.copy()))
+        self.plan_mark()
 
     # --- facts
 
     def take(self, fact: Fact) -> None:
         """One fact: who it is, what it is worth, what it opens."""
+        at, source, key, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
         state = self.state
         state.events += 1
-        state.last = (fact.at, fact.source, fact.key)
-        model = None if fact.version is None else self.models.get(fact.version)
-        types = (fact.type,) if model is None or fact.type not in model.derived else model.types_of(fact.type, fact.properties)
-        if fact.colleague:
+        state.last = (at, source, key)
+        model = self.models.get(version)  # type: ignore[arg-type]
+        types = (kind,) if model is None or kind not in model.derived else model.types_of(kind, properties)
+        if colleague:
             self.see_colleague(fact, model, types)
             return
         if state.first is None:
-            state.first = fact.at
+            state.first = at
             self.set_idle()
-        met, before = fact.identifies and not state.known, len(self.lines)
-        state.known = state.known or fact.identifies
-        if fact.traits:
-            learn(state, fact.traits)
+        told, points = bool(traits), len(self.lines)
+        if identifies and not state.known:
+            state.known = told = True
+        if traits:
+            learn(state, traits)
         self.refit_if_due(fact, model)
-        if fact.counts:
-            if fact.acts:
-                self.act(fact.at)
+        if counts:
+            if acts:
+                self.act(at)
             if model is not None:
-                rules = model.rules.get(fact.type, ()) if len(types) == 1 else model.rules_for(types)
+                rules = model.rules.get(kind) if len(types) == 1 else model.rules_for(types)
                 if rules:
                     self.score(fact, model, rules)
-            self.count(fact, types)
-        changed = len(self.lines) > before
-        self.open_gates(model, fact.at, fact.cause, types=types if fact.counts else (), points=changed, known=met or bool(fact.traits))
+            if kind in self.counters or len(types) > 1:
+                self.count(fact, types)
+        self.open_gates(model, at, cause, types if counts else (), points=len(self.lines) > points, known=told)
 
     def see_colleague(self, fact: Fact, model: Model | None, types: Sequence[str]) -> None:
         """Somebody else of the company did it: only conditions of the whole company see that."""
         if fact.counts:
             self.count(fact, types)
-            self.open_gates(model, fact.at, fact.cause, types=types)
+            self.open_gates(model, fact.at, fact.cause, types)
 
     def act(self, at: int) -> None:
         """The person did something: idleness begins anew."""
-        state = self.state
+        state, model = self.state, self.in_force
         state.active = at
-        if self.in_force is not None and self.in_force.idle:
-            state.idle.clear()
-            state.idle_due = at + (self.in_force.idle_first or 0)
-            self.soon = min(self.soon, state.idle_due)
-        if state.wake is None and self.in_force is not None and state.stage in self.in_force.waiting:
+        if model is None:
+            return
+        if model.idle_first is not None:
+            if state.idle:
+                state.idle.clear()
+            state.idle_due = at + model.idle_first
+            self.hurry(state.idle_due)
+        if state.wake is None and state.stage in model.waits:
             self.set_wake(at)
 
     def refit_if_due(self, fact: Fact, pinned: Model | None) -> None:
         """Look at fit when something about the person was said, or for the first time under a version."""
-        model = self.in_force if self.in_force and fact.at >= self.in_force_since else pinned
-        if model is not None and (fact.traits or self.state.fit_version != model.version):
+        model = self.in_force if self.in_force is not None and fact.at >= self.in_force_since else pinned
+        if model is not None and (self.state.fit_version != model.version or fact.traits):
             self.refit(fact.at, f"fit:{fact.cause}", model)
-
-    def refit(self, at: int, cause: str, model: Model) -> None:
-        """Give what fit rules give now, take back what those gave that no longer hold."""
-        state = self.state
-        state.fit_version, self.view.at = model.version, at
-        wanted = fit_points(model, self.view)
-        for key in sorted(wanted.keys() | state.held.keys()):
-            held = state.held.pop(key, None)
-            raw, points, reason = wanted.get(key, (0, 0, "no longer holds"))
-            if state.excluded and points:
-                points, reason = 0, EXCLUDED
-            change = points - (held or 0)
-            if change or (held is None and raw):
-                self.book(Line(at, "fit", "fit", cause, key, raw, change, reason, model.version))
-            if key in wanted:
-                state.held[key] = points
-
-    def score(self, fact: Fact, model: Model, rules: Sequence[Rule]) -> None:
-        """Apply the rules of one event, by key and within the limits; a reset among them divides them."""
-        view = self.view
-        view.properties, view.at = fact.properties, fact.at
-        holding = [rule for rule in rules if rule.when is None or rule.when.holds(view)]
-        giving: list[Rule] = []
-        for rule in holding:
-            if not rule.resets:
-                giving.append(rule)
-                continue
-            self.give(fact, model, giving)
-            self.reset(fact, model, rule)
-            giving = []
-        if giving:
-            self.give(fact, model, giving)
-
-    def give(self, fact: Fact, model: Model, rules: Sequence[Rule]) -> None:
-        """Book the points of some rules of one event."""
-        state = self.state
-        reasons = ["" if rule.limit is None or self.grant(rule.key, rule.limit, fact.at) else rule.limit.reason for rule in rules]
-        applied = [0 if reason else rule.points for rule, reason in zip(rules, reasons, strict=True)]
-        if state.excluded:
-            applied, reasons = [0] * len(rules), [reason or EXCLUDED for reason in reasons]
-        elif model.bounded:
-            clamp(applied, reasons, state.engagement, model.limits)
-        for rule, points, reason in zip(rules, applied, reasons, strict=True):
-            self.book(Line(fact.at, "engagement", "points", fact.cause, rule.key, rule.points, points, reason, model.version))
-            if points and rule.expires_after is not None:
-                due = fact.at + rule.expires_after
-                heapq.heappush(state.expiries, Expiry(due, state.events, rule.key, fact.cause, points, model.version))
-                self.soon = min(self.soon, due)
-
-    def reset(self, fact: Fact, model: Model, rule: Rule) -> None:
-        """Set engagement to nothing, or to the floor if that is higher; what earlier lines gave expires no more."""
-        state = self.state
-        change = max(0, model.limits.floor or 0) - state.engagement
-        applied, reason = (0, EXCLUDED) if state.excluded else (change, "")
-        self.book(Line(fact.at, "engagement", "reset", fact.cause, rule.key, change, applied, reason, model.version))
-        if not state.excluded:
-            state.expiries = []
-
-    def grant(self, key: str, limit: Limit, at: int) -> bool:
-        """Whether the rule may give again; remembers that it did."""
-        times = self.state.grants.setdefault(key, [])
-        since = EARLIEST if limit.window is None else at - limit.window
-        if len(times) >= limit.times and times[-limit.times] > since:
-            return False
-        times.append(at)
-        del times[: -limit.times]
-        return True
-
-    def count(self, fact: Fact, types: Sequence[str]) -> None:
-        """Remember when it happened for every event condition that asks."""
-        for name in types:
-            for counter in self.counters.get(name, ()):
-                if fact.colleague and not counter.of_company:
-                    continue
-                if counter.when is None or counter.when.holds(EventView(fact.properties)):
-                    counter.remember(self.state.counters.setdefault(counter.key, []), fact.at)
-
-    def book(self, line: Line) -> None:
-        """Write a line, and add it to the sums."""
-        state = self.state
-        self.lines.append(line)
-        if line.axis == "fit":
-            state.fit += line.points
-            return
-        state.engagement += line.points
-        if state.restart and line.kind == "points" and line.points > 0 and line.at > state.restart.at:
-            state.restart.earned += line.points
 
     # --- time
 
@@ -273,7 +191,8 @@ class Folding:
         """Take back what a line gave, once, as far as the limits let it."""
         model = self.models.get(expiry.version)
         applied, reasons = [-expiry.points], [""]
-        bound(applied, reasons, self.state.engagement, model.limits if model else NO_LIMITS)
+        if model is not None and model.bounds is not None:
+            bound(applied, reasons, self.state.engagement, model.bounds)
         cause = f"expiry:{expiry.cause}"
         self.book(Line(expiry.due, "engagement", "expiry", cause, expiry.rule, -expiry.points, applied[0], reasons[0], expiry.version))
         self.open_gates(None, expiry.due, cause, points=True)
@@ -288,21 +207,23 @@ class Folding:
             applied, reasons = [rule.points], [""]
             if state.excluded:
                 applied, reasons = [0], [EXCLUDED]
-            else:
-                clamp(applied, reasons, state.engagement, model.limits)
+            elif model.bounds is not None:
+                clamp(applied, reasons, state.engagement, model.bounds)
             self.book(Line(due, "engagement", "idle", f"idle:{due}", rule.key, rule.points, applied[0], reasons[0], model.version))
         self.set_idle()
         self.open_gates(None, due, f"idle:{due}", points=True)
 
     def set_idle(self) -> None:
         """Note when an idle rule gives next."""
-        self.soon = EARLIEST
         self.state.idle_due = next_idle(self.state, self.in_force, self.in_force_since)
+        if self.state.idle_due is not None:
+            self.hurry(self.state.idle_due)
 
     def set_wake(self, at: int) -> None:
         """Note when time alone may open a gate: a counted event leaves its window, or somebody has stayed or been idle long enough."""
         self.state.wake = next_wake(self.state, self.in_force, at)
-        self.soon = EARLIEST
+        if self.state.wake is not None:
+            self.hurry(self.state.wake)
 
     # --- moves
 
@@ -355,7 +276,7 @@ class Folding:
             state.restart = None
 
     def open_gates(
-        self, pinned: Model | None, at: int, cause: str, *, types: Sequence[str] = (), points: bool = False, known: bool = False
+        self, pinned: Model | None, at: int, cause: str, types: Sequence[str] = (), *, points: bool = False, known: bool = False
     ) -> None:
         """Move through gates until none opens; at most as many moves stand at one time as there are stages.
 
@@ -363,19 +284,18 @@ class Folding:
         stage can have opened at all.
         """
         state, model = self.state, self.in_force if at >= self.in_force_since else None
-        if model is None or (pinned is not None and pinned.version > model.version):
+        if pinned is not model and (model is None or (pinned is not None and pinned.version > model.version)):
             model = pinned
         if model is None or not state.known or state.excluded:
             return
-        self.view.at = at
         if self.ahead:
+            self.view.at = at
             self.foresee(model, at, cause)
             return
         concerns = model.concerns.get(state.stage)
-        if concerns is None:
+        if concerns is None or not (known or (points and concerns.points) or not concerns.types.isdisjoint(types)):
             return
-        if not (known or (points and concerns.points) or not concerns.types.isdisjoint(types)):
-            return
+        self.view.at = at
         while gate := self.open_gate(model, state.stage):
             if state.stage_at is not None and at <= state.stage_at and state.moves >= len(self.positions):
                 break

@@ -17,17 +17,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
 from django.db.models import Q
 
 from leads import scoring
-from leads.bulk import update_rows
+from leads.bulk import among, update_rows
 from leads.merging import TAKEN, merge_leads, take_over
 from leads.models import Identity, Lead, Merge, MergeReview
 from leads.recording import Arrival
 
 Kind = Identity.Kind
 Key = tuple[str, str]
+# Stands for the first lead of a message until it is known.
+NOBODY = Lead()
 
 
 class GroupChanged(Exception):
@@ -119,13 +122,14 @@ class Directory:
         locked = scoring.lock_leads(found | scoring.colleagues_of(found, {arrival.incoming.type for arrival in self.arrivals}))
         rows = {pk: locked[pk] for pk in sorted(found) if pk in locked}
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
-        for kind, value, lead_id in Identity.objects.filter(lead__in=rows).values_list("kind", "value", "lead_id"):
+        for kind, value, lead_id in Identity.objects.filter(lead__in=among(rows)).values_list("kind", "value", "lead_id"):
             self.people[lead_id].keys[kind].add(value)
         for row in owners_of(wanted):
             if row.lead_id not in rows:
                 raise GroupChanged
             self.owners[row.kind, row.value] = self.people[row.lead_id]
-            self.first_leads[row.kind, row.value] = Lead(pk=row.first_lead_id)
+            is_its_own = row.first_lead_id == row.lead_id
+            self.first_leads[row.kind, row.value] = rows[row.lead_id] if is_its_own else Lead(pk=row.first_lead_id)
         for person in self.people.values():
             if (survivor := person.lead.merged_into_id or person.lead.pk) not in rows:
                 raise GroupChanged
@@ -135,7 +139,7 @@ class Directory:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""
         keys = keys_of(arrival)
         named = {kind: value for kind, value in reversed(keys)}
-        target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, Lead())
+        target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, NOBODY)
         if arrival.incoming.lead_uid in self.by_uid:
             itself, first_lead = self.by_uid[arrival.incoming.lead_uid]
             if target is None:
@@ -244,7 +248,16 @@ class Directory:
         return {person.lead.pk for person in self.people.values() if not person.was_known and not person.absorbed_by and person.known}
 
 
-def owners_of(keys: Iterable[Key]) -> list[Identity]:
+class Owned(NamedTuple):
+    """A key that somebody owns."""
+
+    kind: str
+    value: str
+    lead_id: int
+    first_lead_id: int
+
+
+def owners_of(keys: Iterable[Key]) -> list[Owned]:
     """Those of these keys that somebody owns, in one query."""
     by_kind: dict[str, list[str]] = {}
     for kind, value in keys:
@@ -253,5 +266,5 @@ def owners_of(keys: Iterable[Key]) -> list[Identity]:
         return []
     matches = Q()
     for kind, values in by_kind.items():
-        matches |= Q(kind=kind, value__in=values)
-    return list(Identity.objects.filter(matches).only("kind", "value", "lead_id", "first_lead_id"))
+        matches |= Q(kind=kind, value__in=among(values, "text"))
+    return list(map(Owned._make, Identity.objects.filter(matches).values_list(*Owned._fields)))

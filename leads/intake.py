@@ -20,9 +20,10 @@ from django.utils import timezone
 
 from leads import consents, identity, parsing, scoring
 from leads.bell import ring
-from leads.bulk import update_rows
+from leads.bulk import among, update_rows
 from leads.companies import assign_companies
-from leads.models import Delivery, Event, Lead, ScoringVersion, Source
+from leads.event_rows import write_events
+from leads.models import Delivery, Event, Lead, Source
 from leads.recording import Arrival, Recorded
 from leads.signals import events_arriving, events_recorded
 
@@ -106,7 +107,7 @@ def drain_all() -> int:
 def drain() -> int:
     """Claim one group of due deliveries and record them; returns how many were taken (0: nothing is due)."""
     candidates = Delivery.objects.due(timezone.now()).only("pk", "message_count", "claim_count", "attempts")
-    token, pks = candidates.claim(200, lease=LEASE, choose=choose_group)
+    token, pks = candidates.claim(group_size(), lease=LEASE, choose=choose_group)
     if not pks:
         return 0
     try:
@@ -150,7 +151,7 @@ def with_retries(pks: list[int], token: uuid.UUID) -> None:
 
 def load(pks: Iterable[int]) -> list[Delivery]:
     """The claimed deliveries, oldest first."""
-    return list(Delivery.objects.filter(pk__in=pks).select_related("source").order_by("due_at", "pk"))
+    return list(Delivery.objects.filter(pk__in=among(pks)).prefetch_related("source").order_by("due_at", "pk"))
 
 
 def record(deliveries: list[Delivery], *, token: uuid.UUID) -> None:
@@ -237,7 +238,7 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     merges = directory.merge()
     leads = directory.leads()
     moved = companies_left(directory, merges) | assign_and_compare(fresh, leads)
-    write_people(leads.values())
+    write_people(leads, told=told_about(fresh) | set(merges.values()))
     new = write_events(fresh)
     consents.write([arrival for arrival in fresh if arrival.event], granted)
     count_results(deliveries, new, again)
@@ -267,9 +268,14 @@ def assign_and_compare(arrivals: list[Arrival], leads: dict[int, Lead]) -> set[i
     return {company for pk, lead in leads.items() if lead.company_id != before[pk] for company in (before[pk], lead.company_id)}
 
 
-def write_people(leads: Iterable[Lead]) -> None:
+def told_about(arrivals: list[Arrival]) -> set[int]:
+    """The leads of which messages give an address or say something."""
+    return {arrival.lead.pk for arrival in arrivals if arrival.incoming.email or arrival.incoming.traits}
+
+
+def write_people(leads: dict[int, Lead], *, told: set[int]) -> None:
     """Save what messages told about the leads besides traits: company, unconfirmed address, first sight."""
-    rows = [(lead.pk, lead.company_id, lead.unconfirmed_email, lead.first_seen_at) for lead in leads]
+    rows = [(pk, lead.company_id, lead.unconfirmed_email, lead.first_seen_at) for pk, lead in leads.items() if pk in told]
     update_rows(Lead, rows, columns=["company", "unconfirmed_email", "first_seen_at"])
 
 
@@ -304,7 +310,9 @@ def sort_out(arrivals: list[Arrival]) -> tuple[list[Arrival], list[Event]]:
     """
     ids = {arrival.incoming.message_id for arrival in arrivals}
     sources = {arrival.delivery.source_id for arrival in arrivals}
-    stored = Event.objects.filter(message_id__in=ids, source__in=sources).select_related("lead").defer("properties", "traits")
+    stored = (
+        Event.objects.filter(message_id__in=among(ids, "text"), source__in=sources).select_related("lead").defer("properties", "traits")
+    )
     seen = {(event.source_id, event.message_id): event for event in stored}
     digests = {key: event.content_digest for key, event in seen.items()}
     fresh: list[Arrival] = []
@@ -327,45 +335,6 @@ def refuse(arrival: Arrival, code: str, message: str) -> None:
     line = {"index": arrival.incoming.index, "messageId": arrival.incoming.message_id, "code": code, "message": message}
     if line not in arrival.delivery.rejected:
         arrival.delivery.rejected.append(line)
-
-
-def write_events(arrivals: list[Arrival]) -> list[Event]:
-    """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
-    version = ScoringVersion.objects.order_by("-number").only("pk").first()
-    events = [event_for(arrival, version=version) for arrival in arrivals]
-    Event.objects.bulk_create(events, ignore_conflicts=True)
-    by_key = {(event.source_id, event.message_id): (arrival, event) for arrival, event in zip(arrivals, events, strict=True)}
-    mine = Event.objects.filter(delivery__in={arrival.delivery.pk for arrival in arrivals})
-    new = []
-    for pk, source_id, message_id in mine.values_list("pk", "source_id", "message_id"):
-        if pair := by_key.get((source_id, message_id)):
-            arrival, event = pair
-            event.pk = pk
-            arrival.event = event
-            new.append(event)
-    return new
-
-
-def event_for(arrival: Arrival, *, version: ScoringVersion | None) -> Event:
-    """The event (not saved) that a message becomes."""
-    message, lead = arrival.incoming, arrival.lead
-    return Event(
-        lead=lead,
-        first_lead_id=arrival.first_lead.pk,
-        source=arrival.delivery.source,
-        message_id=message.message_id,
-        type=message.type,
-        properties=message.properties,
-        traits=message.traits if arrival.trusted else {key: value for key, value in message.traits.items() if key != "email"},
-        identifies=bool(message.user_id or arrival.email or (message.lead_uid and lead.is_known)),
-        historical=arrival.delivery.historical,
-        verdict=arrival.verdict,
-        content_digest=message.digest,
-        model_version=version,
-        delivery=arrival.delivery,
-        at=message.at,
-        received_at=arrival.delivery.received_at,
-    )
 
 
 def count_results(deliveries: list[Delivery], new: list[Event], again: list[Event]) -> None:

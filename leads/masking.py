@@ -1,6 +1,7 @@
 """Examples of what people sent us that may be shown to a colleague who writes a rule: nothing that tells who somebody is."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from leads.comparisons import is_number
@@ -20,6 +21,7 @@ PHONE = re.compile(r"(?!\d{4}-\d\d-\d\d$)\+?[\d\s()./-]{7,}")
 TOKEN = re.compile(r"(?=\S*\d)[A-Za-z0-9_\-+=.~]{20,}")
 
 
+@lru_cache(maxsize=4096)
 def is_private(key: str) -> bool:
     """Whether a property of this name tells who somebody is, is a secret, or is what they wrote."""
     words = re.split(r"[^a-z0-9]+", HUMPS.sub("_", key).lower())
@@ -47,8 +49,10 @@ def example_text(key: str, text: str) -> str | None:
     """A text as an example."""
     if ADDRESS.fullmatch(text):
         return mask_address(text)[:LONGEST]
+    if is_private(key):
+        return None
     bare = re.split(r"[?#]", text, maxsplit=1)[0] if "://" in text or text.startswith("/") else text
-    hidden = is_private(key) or ADDRESS_INSIDE.search(bare) or PHONE.fullmatch(bare) or any(map(TOKEN.fullmatch, re.split(r"[/\s]", bare)))
+    hidden = ADDRESS_INSIDE.search(bare) or PHONE.fullmatch(bare) or any(map(TOKEN.fullmatch, re.split(r"[/\s]", bare)))
     if hidden or not bare.isprintable():
         return None
     return (bare if len(bare) <= LONGEST else f"{bare[: LONGEST - 1]}…") or None

@@ -37,6 +37,7 @@ FUTURE = timedelta(hours=24)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 DERIVED_IDS = uuid.UUID("6f1c1cbd-9a5f-5d0c-8e53-6d2f6f7cbb1e")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
+NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ufffd]")
 # What broken clients send instead of nobody: believing them would merge thousands of people into one.
 NOBODY = frozenset(
     [
@@ -183,7 +184,7 @@ def text_of(message: Mapping[str, Any], field: str, *, limit: int | None = None)
     if not isinstance(value, str):
         raise Refused("type_error", f'"{field}" must be a string, not {json_name(value)}')
     value = value.strip()
-    if any(char == "\ufffd" or char < " " or "\x7f" <= char <= "\x9f" for char in value):
+    if NOT_TEXT.search(value):
         raise Refused("invalid_character", f'"{field}" has a control character, NUL or half a surrogate pair in it')
     if limit is not None and len(value) > limit:
         raise Refused("invalid_format", f'"{field}" is longer than {limit} characters')

@@ -9,8 +9,9 @@ from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from leads import engine, gates
+from leads.bulk import among
 from leads.colleagues import concerned_by, counted_events, news_for_colleagues, people_of
-from leads.fold_jobs import Job, Plan, facts_in_order, plan_jobs, stage_infos, versions_of
+from leads.fold_jobs import FACT_ORDER, Job, Plan, fact_of, plan_jobs, stage_infos, versions_of
 from leads.fold_writes import event_of, mark_failed, postpone, save_states, write_leads, write_lines, write_states
 from leads.models import Event, FoldState, Lead, Transition
 from leads.recording import Recorded
@@ -38,11 +39,19 @@ def score_events(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) 
     news = news_for_colleagues([event for found in by_lead.values() for event in found], versions.company_types)
     more = (people_of(news) if news else set()) | recorded.refold
     leads |= lock_leads(more - leads.keys())
-    facts = {}
-    for pk, lead in leads.items():
-        others = [event for event in news.get(lead.company_id or 0, []) if event.lead_id != pk]
-        facts[pk] = facts_in_order(by_lead.get(pk, []), others)
+    facts = facts_of(leads.values(), by_lead, news)
     fold_leads(leads, versions, facts=facts, new=by_lead, again=recorded.refold, now=recorded.now, historical=historical)
+
+
+def facts_of(leads: Iterable[Lead], by_lead: dict[int, list[Event]], news: dict[int, list[Event]]) -> dict[int, list[engine.Fact]]:
+    """The new facts about each lead in their order: its own, and what its colleagues did that counts for the whole company."""
+    own = {event.pk: fact_of(event) for events in by_lead.values() for event in events}
+    shared = {company: [(event.lead_id, own[event.pk]._replace(colleague=True)) for event in events] for company, events in news.items()}
+    facts = {}
+    for lead in leads:
+        theirs = [fact for lead_id, fact in shared.get(lead.company_id or 0, ()) if lead_id != lead.pk]
+        facts[lead.pk] = sorted([*(own[event.pk] for event in by_lead.get(lead.pk, ())), *theirs], key=FACT_ORDER)
+    return facts
 
 
 def refold(lead_pks: Iterable[int], *, now: datetime, historical: bool = False) -> int:
@@ -142,7 +151,7 @@ def lock_leads(pks: Iterable[int]) -> dict[int, Lead]:
     pks = list(pks)
     if not pks:
         return {}
-    rows = Lead.objects.filter(pk__in=pks).select_related("company").order_by("pk")
+    rows = Lead.objects.filter(pk__in=among(pks)).select_related("company").order_by("pk")
     return {lead.pk: lead for lead in rows.select_for_update(no_key=True, of=("self",))}
 
 
@@ -178,11 +187,11 @@ def fold_leads(
 
 def fold_jobs(plan: Plan, versions: Versions, *, now: datetime) -> list[FoldState]:
     """Compute every job. One that the engine fails on is taken out of the plan; returns the marks of those."""
-    stages, models, failed = stage_infos(), versions.models(versions_of(plan.jobs)), []
+    models, failed = versions.models(versions_of(plan.jobs)), []
     done = []
     for job in plan.jobs:
         try:
-            job.fold(versions, models, stages, now=now)
+            job.fold(versions, models, plan.stages, now=now)
         except Exception as error:
             failed.append(mark_failed(job, error, now=now))
         else:

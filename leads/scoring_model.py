@@ -27,6 +27,8 @@ from leads.documents import DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitDoc, Limit
 from leads.vocabulary import parse_duration
 
 DAY = 86_400_000_000
+# More points than anybody ever gets.
+NEVER = 10**15
 POINT_PATHS = frozenset({"lead.score", "lead.engagement", "lead.fit"})
 PERIODS = {"day": 1, "week": 7, "month": 30, "quarter": 90, "half-year": 182, "year": 365}
 
@@ -54,6 +56,18 @@ class Rule:
     when: Node | None
     limit: Limit | None
     expires_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Within which engagement is held, with the reasons that lines give when they were cut; what is not set is out of reach."""
+
+    stop_above: int
+    top: int
+    floor: int
+    stops: str
+    tops: str
+    floors: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +101,14 @@ class Gate:
     stays: tuple[int, ...]
     idles: tuple[int, ...]
 
-    @property
-    def waits(self) -> bool:
-        """Whether time alone can open it."""
-        return bool(self.falling or self.stays or self.idles)
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What gates out of one stage wait for: counted events that leave their window (within), stays and idleness, all µs."""
+
+    falling: tuple[tuple[str, int], ...]
+    stays: tuple[int, ...]
+    idles: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +128,8 @@ class Counter:
         """Keep the last times that count: those less than `every` after the last one do not."""
         if self.every is None or not times or at - times[-1] >= self.every:
             times.append(at)
-            del times[: -self.need]
+            if len(times) > self.need:
+                del times[: -self.need]
 
 
 class Concerns(NamedTuple):
@@ -127,23 +146,19 @@ class Model:
 
     version: int
     limits: LimitsDoc
-    bounded: bool  # whether engagement has limits at all
+    bounds: Bounds | None  # None: engagement has none
     rules: Mapping[str, tuple[Rule, ...]]
     fit: tuple[FitRule, ...]
     idle: tuple[IdleRule, ...]
+    idle_first: int | None  # the shortest time (µs) after which an idle rule gives
     exclude: Node | None
     gates: Mapping[str, tuple[Gate, ...]]
     counters: Mapping[str, tuple[Counter, ...]]
     derived: Mapping[str, tuple[tuple[Node, str], ...]]
     needs: Mapping[str, int]  # counter → how many times it keeps
-    waiting: frozenset[str]  # stages with a gate that the passing of time alone can open
+    waits: Mapping[str, Waits]  # stage → what its gates wait for, if the passing of time alone can open one
     concerns: Mapping[str, Concerns]  # stage → what can open a gate out of it
     company_types: frozenset[str]  # stored types that colleagues' conditions may count
-
-    @property
-    def idle_first(self) -> int | None:
-        """The shortest time (µs) after which an idle rule gives."""
-        return min((rule.after for rule in self.idle), default=None)
 
     def counts_within(self, other: "Model") -> bool:
         """Whether everything this version counts, `other` counted too."""
@@ -154,8 +169,11 @@ class Model:
         rules = self.derived.get(type)
         if not rules:
             return (type,)
-        view = EventView(properties)
-        return tuple(dict.fromkeys([type, *(name for when, name in rules if when.holds(view))]))
+        view, types = EventView(properties), [type]
+        for when, name in rules:
+            if name not in types and when.holds(view):
+                types.append(name)
+        return tuple(types)
 
     def rules_for(self, types: tuple[str, ...]) -> tuple[Rule, ...]:
         """The rules for an event with these types, by key."""
@@ -171,20 +189,22 @@ def compile_model(document: dict[str, Any], version: int) -> Model:
     rules = sorted(((rule.event, _rule(rule)) for rule in scoring.rules), key=lambda pair: pair[1].key)
     gates = [_gate(gate) for gate in doc.gates]
     by_origin = _grouped((origin, gate) for gate in gates for origin in gate.origins)
+    idle = tuple(sorted(map(_idle_rule, scoring.idle), key=lambda rule: rule.key))
     counts = [count for gate in gates for count in event_counts(gate.conditions)]
     return Model(
         version=version,
         limits=scoring.limits,
-        bounded=any(bound is not None for bound in (scoring.limits.engagement_max, scoring.limits.stop_above, scoring.limits.floor)),
+        bounds=_bounds(scoring.limits),
         rules=_grouped(rules),
         fit=tuple(sorted(map(_fit_rule, scoring.fit), key=lambda rule: rule.key)),
-        idle=tuple(sorted(map(_idle_rule, scoring.idle), key=lambda rule: rule.key)),
+        idle=idle,
+        idle_first=min((rule.after for rule in idle), default=None),
         exclude=parse(scoring.exclude, place=Place.EXCLUDE) if scoring.exclude else None,
         gates=by_origin,
         counters=_counters(counts),
         derived=_grouped((each.from_, (parse(each.when, place=Place.EVENT), each.as_)) for each in scoring.derive),
         needs=_needs(counts),
-        waiting=frozenset(origin for gate in gates if gate.waits for origin in gate.origins),
+        waits={stage: waits for stage, found in by_origin.items() if (waits := _waits(found))},
         concerns={stage: _concerns(found) for stage, found in by_origin.items()},
         company_types=_company_types(counts, scoring.derive),
     )
@@ -219,6 +239,19 @@ def _limit(key: str, doc: LimitDoc) -> Limit:
     return Limit(doc.times, PERIODS[doc.per] * DAY, f"limit: {doc.times} per {doc.per}")
 
 
+def _bounds(doc: LimitsDoc) -> Bounds | None:
+    if (doc.stop_above, doc.engagement_max, doc.floor) == (None, None, None):
+        return None
+    return Bounds(
+        stop_above=NEVER if doc.stop_above is None else doc.stop_above,
+        top=NEVER if doc.engagement_max is None else doc.engagement_max,
+        floor=-NEVER if doc.floor is None else doc.floor,
+        stops=f"stops above {doc.stop_above}",
+        tops=f"at most {doc.engagement_max}",
+        floors=f"not below {doc.floor}",
+    )
+
+
 def _fit_rule(doc: FitDoc) -> FitRule:
     return FitRule(doc.key, doc.points, parse(doc.when, place=Place.FIT))
 
@@ -238,6 +271,14 @@ def _gate(doc: GateDoc) -> Gate:
     stays = tuple(leaf.seconds * MICROSECONDS for leaf in ripening if isinstance(leaf, InStageFor))
     idles = tuple(leaf.seconds * MICROSECONDS for leaf in ripening if isinstance(leaf, IdleFor))
     return Gate(doc.key, tuple(doc.origins), doc.to, conditions, tuple(_falling(conditions, negated=False)), stays, idles)
+
+
+def _waits(gates: Iterable[Gate]) -> Waits | None:
+    """What these gates wait for, None when it is nothing."""
+    falling = {count.key: (count.key, count.within) for gate in gates for count in gate.falling if count.within}
+    stays = tuple(stay for gate in gates for stay in gate.stays)
+    idles = tuple(idle for gate in gates for idle in gate.idles)
+    return Waits(tuple(falling.values()), stays, idles) if falling or stays or idles else None
 
 
 def _ripening(node: Node) -> list[InStageFor | IdleFor]:

@@ -39,6 +39,10 @@ class Sight:
     last_at: datetime
     noted_at: datetime | None = None
 
+    def has_all_of(self, kind: str) -> bool:
+        """Whether a later value of this kind could not change it, but for the time."""
+        return len(self.examples) == MAX_EXAMPLES and (kind in (self.kind, "") or self.kind == MIXED)
+
     def with_later(self, other: "Sight") -> "Sight":
         """Both together."""
         kind = self.kind if other.kind in (self.kind, "") else other.kind if not self.kind else MIXED
@@ -89,20 +93,26 @@ def note_seen(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) -> 
 def sights(events: Iterable[Event], types: Mapping[int, tuple[str, ...]]) -> dict[Key, Sight]:
     """What these events look like: their types, also derived ones, with their properties; and the traits they tell."""
     found: dict[Key, Sight] = {}
+    latest: dict[Key, datetime] = {}
 
-    def see(key: Key, kind: str, example: Any, at: datetime) -> None:
-        sight = Sight(kind, () if example is None else (example,), at)
-        found[key] = found[key].with_later(sight) if key in found else sight
+    def see(key: Key, value: Any, at: datetime) -> None:
+        latest[key] = max(at, latest.get(key, at))
+        before, kind = found.get(key), kind_of(value)
+        if before is None or not before.has_all_of(kind):
+            example = example_of(key[1].rpartition(".")[2], value)
+            sight = Sight(kind, () if example is None else (example,), at)
+            found[key] = before.with_later(sight) if before else sight
 
     for event in events:
         leaves = [(f"event.{path}", value) for path, value in flat(event.properties)]
         for name in types.get(event.pk, (event.type,)):
-            see((name, ""), "", None, event.at)
+            found.setdefault((name, ""), Sight("", (), event.at))
+            latest[name, ""] = max(event.at, latest.get((name, ""), event.at))
             for path, value in leaves:
-                see((name, path), kind_of(value), example_of(path.rpartition(".")[2], value), event.at)
+                see((name, path), value, event.at)
         for path, value in traits_in(event.traits):
-            see(("", path), kind_of(value), example_of(path.rpartition(".")[2], value), event.at)
-    return found
+            see(("", path), value, event.at)
+    return {key: replace(sight, last_at=latest[key]) for key, sight in found.items()}
 
 
 def traits_in(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,8 @@ from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from leads.bulk import among
+
 # The longest time a worker may hold a row before another may take it. Longer than the slowest SMTP dialogue.
 LEASE = timedelta(minutes=15)
 # A row whose workers died this often is left to staff: it is probably the row that kills them.
@@ -49,7 +51,7 @@ class ClaimableQuerySet[M: models.Model](models.QuerySet[M]):
             found = list(rows[:limit])
             pks = [row.pk for row in (choose(found) if choose else found)]
             if pks:
-                self.model._base_manager.filter(pk__in=pks).update(
+                self.model._base_manager.filter(pk__in=among(pks)).update(
                     claim_token=token,
                     lease_until=Now() + lease,
                     claim_count=F("claim_count") + 1,
