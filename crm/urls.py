@@ -8,6 +8,9 @@ from django.views.generic import RedirectView
 from crm import dry_run, palette, views
 
 urlpatterns = [
+    # First, for most requests come from machines; the second one answers everything else below /api/ and /v1/ with 404 as JSON.
+    path("", include("campaigns.api_urls")),
+    path("", include("leads.api_urls")),
     path("", include("leads.urls")),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
@@ -18,8 +21,6 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("campaigns/<str:key>/dry-run/", dry_run.dry_run, name="dry-run"),
     path("", include("campaigns.urls")),
-    path("", include("campaigns.api_urls")),
-    path("", include("leads.api_urls")),  # the last one: it answers everything else below /api/ and /v1/ with 404 as JSON
 ]
 handler400 = views.bad_request
 handler403 = views.permission_denied

@@ -77,6 +77,7 @@ def test_everybody_measured_stands_where_gates_are_tried_and_stay_shut(published
     assert set(Lead.objects.filter(is_known=True).values_list("stage", flat=True)) == {"sql"}
 
 
+@pytest.mark.django_db(transaction=True)  # the handler closes connections that are in a transaction
 def test_both_requests_of_the_accept_row_are_answered(published):
     with override_settings(ALLOWED_HOSTS=["localhost"], SECURE_SSL_REDIRECT=False):
         row = rows.accept_row()

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads.engine import EARLIEST, Fact, PastMove, Published, State, compile_model, fold, start
+from leads.score_limits import clamp, clamp_one
+from leads.scoring_model import Bounds
 from tests.test_engine import DAY, HOUR, STAGES, fact, model
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
@@ -400,3 +402,18 @@ def test_a_first_publication_leaves_the_order_of_arrival_free(data):
     expected = in_order(facts, published=published)
     assert driver.finish().points() == expected.points()
     assert driver.columns() == expected.columns()
+
+
+@given(
+    points=st.integers(-50, 50).filter(bool),
+    before=st.integers(-60, 60),
+    stop_above=st.integers(-40, 40),
+    top=st.integers(-40, 40),
+    floor=st.integers(-40, 40),
+)
+def test_a_single_rule_is_held_within_the_bounds_like_several(points, before, stop_above, top, floor):
+    bounds = Bounds(stop_above, top, floor, "stops", "tops", "floors")
+    several, reasons = [points], [""]
+    clamp(several, reasons, before, bounds)
+
+    assert clamp_one(points, before, bounds) == (several[0], reasons[0])
