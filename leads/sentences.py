@@ -134,6 +134,11 @@ def tell_created(properties: dict[str, Any], traits: dict[str, Any]) -> Sentence
     return Sentence(f"{text(properties.get('name')) or text(properties.get('by')) or 'A colleague'} entered this lead by hand")
 
 
+def tell_accepted(properties: dict[str, Any], traits: dict[str, Any]) -> Sentence:
+    """A colleague took it."""
+    return Sentence(f"{text(properties.get('name')) or text(properties.get('by')) or 'A colleague'} accepted the lead")
+
+
 TELLERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Sentence]] = {
     "PAGE_VIEWED": tell_page,
     "SCREEN_VIEWED": tell_screen,
@@ -144,7 +149,7 @@ TELLERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Sentence]] = {
     "EMAIL_CONFIRMED": lambda properties, traits: Sentence("Confirmed the mail address", text(traits.get("email"))),
     "LEAD_EDITED": tell_edited,
     "LEAD_CREATED": tell_created,
-    "LEAD_ACCEPTED": lambda properties, traits: Sentence(f"{text(properties.get('by')) or 'A colleague'} accepted the lead"),
+    "LEAD_ACCEPTED": tell_accepted,
 }
 
 

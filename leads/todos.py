@@ -64,7 +64,9 @@ def accept(task: Task, *, by_user: User) -> Task:
             touch(locked.lead, now)
             locked.accepted_at, locked.touched_at = now, locked.touched_at or now
             locked.save(update_fields=["accepted_at", "touched_at"])
-            record_internal([{"type": "LEAD_ACCEPTED", "leadUid": str(locked.lead.uid), "properties": {"by": by_user.username}}])
+            record_internal(
+                [{"type": "LEAD_ACCEPTED", "leadUid": str(locked.lead.uid), "properties": {"by": by_user.username, "name": str(by_user)}}]
+            )
     return locked
 
 
