@@ -44,8 +44,11 @@ class Folding(Scorekeeper):
         self.counters = merge_counters(taking_part)
 
     def forget_counters(self) -> None:
-        """Keep only what the live version counts."""
-        needs = self.live.needs if self.live else {}
+        """Keep only what the live version counts, and what those count that are in force until then."""
+        needs: dict[str, int] = {}
+        for model in (self.live, self.in_force, *(self.models.get(each.version) for each in self.upcoming)):
+            for key, need in model.needs.items() if model else ():
+                needs[key] = max(need, needs.get(key, 0))
         counters = self.state.counters
         self.state.counters = {key: times[-needs[key] :] for key, times in counters.items() if key in needs}
 

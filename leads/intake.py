@@ -8,7 +8,7 @@ delivery is marked failed and its automation is tried again later.
 import json
 import traceback
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -137,11 +137,20 @@ def choose_group(candidates: list[Delivery]) -> list[Delivery]:
 
 
 def with_retries(pks: list[int], token: uuid.UUID) -> None:
-    """Record a group in one transaction; a deadlock, or a key another worker was quicker with, starts it over."""
+    """Record a group in one transaction."""
+
+    def record_group() -> None:
+        with transaction.atomic():
+            record(load(pks), token=token)
+
+    again_if_others_interfere(record_group)
+
+
+def again_if_others_interfere(work: Callable[[], None]) -> None:
+    """Do a piece of work in a transaction of its own; a deadlock, or a key another worker was quicker with, starts it over."""
     for attempt in range(TRIES):
         try:
-            with transaction.atomic():
-                record(load(pks), token=token)
+            work()
         except (identity.GroupChanged, OperationalError):
             if attempt == TRIES - 1:
                 raise
@@ -170,22 +179,27 @@ def drain_alone(pk: int, token: uuid.UUID) -> None:
     3. Storing fails: nothing stays, the delivery is failed and due again later.
     """
     try:
-        with transaction.atomic():
-            deliveries = load([pk])
-            now = timezone.now()
-            stored = store(deliveries, now=now)
-            try:
-                with transaction.atomic():
-                    automate(stored)
-            except Exception as error:
-                postpone(deliveries[0], error, token=token, now=now)
-            else:
-                close(deliveries, token=token, now=now)
+        again_if_others_interfere(lambda: keep_events(pk, token))
     except ClaimLost:
         log.warning("claim_lost", deliveries=1)
     except Exception as error:
         with transaction.atomic():
             postpone(load([pk])[0], error, token=token, now=timezone.now())
+
+
+def keep_events(pk: int, token: uuid.UUID) -> None:
+    """Record one delivery whose events stay even if what follows from them fails."""
+    with transaction.atomic():
+        deliveries = load([pk])
+        now = timezone.now()
+        stored = store(deliveries, now=now)
+        try:
+            with transaction.atomic():
+                automate(stored)
+        except Exception as error:
+            postpone(deliveries[0], error, token=token, now=now)
+        else:
+            close(deliveries, token=token, now=now)
 
 
 def close(deliveries: list[Delivery], *, token: uuid.UUID, now: datetime) -> None:

@@ -111,6 +111,7 @@ def playbook(verb, *options):
     return out.getvalue()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_everything_goes_out_and_in_and_out_the_same(tmp_path):
     file, again = tmp_path / "everything.yaml", tmp_path / "again.yaml"
     file.write_text(EVERYTHING)
