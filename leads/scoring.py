@@ -171,6 +171,7 @@ def fold_leads(
     `facts` are to be folded onwards (`new`: the leads' own events among them); leads in `again` are folded from the
     beginning. Long histories are left to the background unless `at_any_length`. Returns the ledger lines appended.
     """
+    leads = {pk: lead for pk, lead in leads.items() if lead.merged_into_id is None}  # merged meanwhile: the survivor has its facts
     if not leads:
         return 0
     stages = stage_infos()

@@ -209,6 +209,20 @@ def test_a_very_long_history_is_folded_again_in_the_background(product, monkeypa
     settle()
 
 
+def test_a_lead_that_was_merged_meanwhile_is_left_to_its_survivor(product):
+    publish(rules=RULES)
+    post(product, {"anonymousId": "x", "eventType": "A"})
+    visitor = Lead.objects.get()
+    post(product, said("A"), {"anonymousId": "x", "userId": "ada", "eventType": "B"})
+    visitor.refresh_from_db()
+    assert visitor.merged_into is not None
+
+    scoring.refold([visitor.pk], now=timezone.now())
+
+    assert not FoldState.objects.filter(lead=visitor).exists()
+    settle()
+
+
 # --- when the engine fails on one lead
 
 
