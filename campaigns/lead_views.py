@@ -67,7 +67,7 @@ def render_panel(request: HttpRequest, lead: Lead, *, form: StartForm | None = N
     if not request.htmx:  # type: ignore[attr-defined]
         return render(request, PAGE, context, status=status)
     panel = render(request, f"{PAGE}#panel", context, status=status)
-    return trigger_client_event(panel, "lead-changed", {"part": "campaigns"}) if form is None and said else panel
+    return trigger_client_event(panel, "lead-changed", {"part": "campaigns"}, after="swap") if form is None and said else panel
 
 
 def runs_of(lead: Lead) -> list[tuple[Enrollment, int]]:

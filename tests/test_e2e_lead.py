@@ -372,3 +372,22 @@ def test_on_a_phone_a_finger_reaches_every_explanation(browser_page):
     ).evaluate_all("all => all.filter((e) => e.getBoundingClientRect().height < 43.5).map((e) => e.outerHTML.slice(0, 120))")
 
     assert not small
+
+
+def test_what_changes_while_the_page_is_catching_up_is_seen_too(browser_page):
+    lead = make_story()
+    page = open_page(browser_page, lead)
+    held = []
+    page.route("**/part/timeline/**", lambda route: held.append(route) if not held else route.continue_())
+
+    page.locator("#fact-title .fact-value").click()
+    page.locator("#id_title").fill("CTO")
+    page.locator("#fact-title").get_by_role("button", name="Save").click()
+    page.locator("#fact-title .saved").wait_for()
+    page.locator("#id_note-text").fill("Likes tea")
+    page.get_by_role("button", name="Keep note").click()
+    page.locator("#write .saved, #id_note-text").first.wait_for()
+    expect(page.locator("#id_note-text")).to_have_value("")
+    held[0].fulfill(status=200, body='<div id="newest"><p>From before the note</p></div>')
+
+    page.locator("#timeline .entry-body", has_text="Likes tea").wait_for()

@@ -284,7 +284,7 @@ def test_in_place_the_row_comes_back_and_the_rest_is_told(client, lead):
     assert 'id="fact-phone"' in page
     assert "030 99" in page
     assert "Saved" in page
-    assert "lead-changed" in answer.headers["HX-Trigger"]
+    assert "lead-changed" in answer.headers["HX-Trigger-After-Swap"]
 
 
 def test_without_javascript_the_form_stands_in_the_page(client, lead):

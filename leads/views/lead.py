@@ -212,7 +212,8 @@ def changed(request: HttpRequest, lead: Lead, name: str, said: str, **context: A
     lead = get_lead(lead.uid)
     built = PARTS[name](request, lead) if name in PARTS else {}
     answer = render(request, f"{PAGE}#{name}", {"lead": lead} | built | context)
-    return with_toast(trigger_client_event(answer, "lead-changed", {"part": name}), said)
+    # After the swap: what asked may be gone by then, and nothing bubbles from there; the body is asked instead.
+    return with_toast(trigger_client_event(answer, "lead-changed", {"part": name}, after="swap"), said)
 
 
 # --- moves by hand --------------------------------------------------------------------------------
