@@ -22,7 +22,7 @@ from leads.sentences import tell
 from leads.timeline import place_of
 from leads.views.lead import get_lead, what_if_part
 
-WHAT_IF = "leads/what_if.html"
+WHAT_IF = "leads/lead_what_if.html"
 
 # What is shown of one property; a longer value is cut.
 LONGEST_VALUE = 2_000
