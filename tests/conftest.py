@@ -13,6 +13,7 @@ from leads import seen, versions_in_force, workspace_zone
 from leads.doors import forget_keys
 from leads.models import Stage
 from tests.browser import browser_page, chromium
+from tests.factories import make_rep
 
 __all__ = ["browser_page", "chromium"]
 
@@ -40,6 +41,14 @@ def _shipped_rows(request):
         if not Stage.objects.exists():
             importlib.import_module("leads.migrations.0002_shipped_rows").create_rows(apps, None)
             importlib.import_module("leads.migrations.0003_group_permissions").grant(apps, None)
+
+
+@pytest.fixture
+def rep(client):
+    """Rita, a sales rep, signed in."""
+    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
+    client.force_login(user)
+    return user
 
 
 @pytest.fixture(scope="session")

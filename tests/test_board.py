@@ -25,13 +25,6 @@ STAGES = ["cold", "mql", "sql", "won", "lost"]
 
 
 @pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def marketer(client):
     user = User.objects.create_user("mia", is_staff=True)
     user.groups.add(Group.objects.get(name="Marketing"))

@@ -25,13 +25,6 @@ def clock():
         yield traveller
 
 
-@pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
 def hand(*leads):
     transitions = [make_transition(lead=lead) for lead in leads]
     with transaction.atomic():

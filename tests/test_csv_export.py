@@ -34,13 +34,6 @@ EVIL = [
 HARMLESS = ["Ada", "", "a=b", "O'Neil", "49 30 12", "x-y", "été"]
 
 
-@pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
 def read(answer):
     return list(csv.reader(io.StringIO(answer.getvalue().decode("utf-8-sig"), newline="")))
 

@@ -27,13 +27,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def marketer():
     user = User.objects.create_user("mia", is_staff=True)
     user.groups.add(*[user.groups.model.objects.get(name="Marketing")])

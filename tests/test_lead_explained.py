@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from leads.intake import record_now
 from leads.models import Delivery, Event, FoldState, Lead, ScoreEntry, Transition, User
 from leads.tasks import drain_inbox
-from tests.factories import make_company, make_entry, make_event, make_lead, make_rep, make_source, make_transition, make_version
+from tests.factories import make_company, make_entry, make_event, make_lead, make_source, make_transition, make_version
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
@@ -24,13 +24,6 @@ RULES = [
     {"key": "team", "name": "Team plan", "event": "PLAN_CHOSEN", "points": 15, "when": [{"field": "event.seats", "op": "gte", "value": 5}]},
 ]
 HOT = {"key": "hot", "name": "Ready for sales", "from": ["cold", "mql"], "to": "sql", "conditions": [{"score": {"at_least": 40}}, PRICING]}
-
-
-@pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
 
 
 @pytest.fixture(autouse=True)

@@ -18,13 +18,6 @@ from tests.test_pages import count_queries
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
 def names(client, query=""):
     page = client.get(f"/leads/?{query}")
     assert page.status_code == 200

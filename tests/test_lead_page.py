@@ -74,13 +74,6 @@ MODEL = {
 
 
 @pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def model():
     return make_version(**MODEL)
 

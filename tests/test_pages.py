@@ -16,13 +16,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def version():
     document = {"scoring": {"rules": [{"key": "signed-up", "name": "Signed up", "event": "SIGNED_UP", "points": 10}]}}
     return ScoringVersion.objects.create(number=1, document=document)

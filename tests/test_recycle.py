@@ -28,13 +28,6 @@ def clock():
 
 
 @pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def key():
     """The shipped model, and a source that posts."""
     apply_shipped(active=False)

@@ -1,11 +1,9 @@
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from campaigns import schedule
 from campaigns.enrollment import enroll_on_events, start_by_hand
@@ -15,6 +13,7 @@ from campaigns.schedule import advance_due, fire_schedules
 from leads.models import Lead, Notification
 from leads.recording import Recorded
 from tests.factories import make_campaign, make_consent, make_contact_point, make_event, make_lead, make_rep, make_step, make_transition
+from tests.together import together
 
 pytestmark = pytest.mark.django_db
 
@@ -572,21 +571,6 @@ def test_each_local_day_fires_once_when_the_clocks_change(clock, zone, begin):
 
 
 # --- in parallel
-
-
-def together(work, times=4):
-    """Do the same in several threads at once, each with its own connection; returns what each returned."""
-    ready = threading.Barrier(times)
-
-    def one(_):
-        try:
-            ready.wait()
-            return work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
 
 
 @pytest.mark.services

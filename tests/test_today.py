@@ -26,13 +26,6 @@ def clock():
 
 
 @pytest.fixture
-def rep(client):
-    user = make_rep(username="rita", first_name="Rita", last_name="Rep")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def reasons():
     return [
         Reason.objects.create(key="too-early", name="Too early", asked_for="reject", recycle_to_id="cold", recycle_after="30d"),
