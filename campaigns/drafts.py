@@ -12,6 +12,7 @@ from campaigns.models import Campaign, CampaignVersion, Step
 from campaigns.publishing import draft_document, draft_problems, publish_campaign, replace_campaign
 from campaigns.sentences import ASPECTS, DEFAULTS, aspect_sentence, step_sentence
 from leads.changes import Author, Change, DraftMoved, DraftState, Unit, author_of, compare, fingerprint, reordered, sign
+from leads.draft_entries import move_row
 from leads.model_words import Stages
 from leads.models import Topic, User
 from leads.shape import Path, Problem, PublishError, read
@@ -127,16 +128,8 @@ def move_step(campaign: Campaign, key: str, *, by: int, by_user: User) -> bool:
     """Move a step of the draft `by` places (−1: earlier, 1: later), signed. Tells whether it moved."""
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     steps = list(campaign.steps.order_by("position", "pk"))
-    place = next((index for index, step in enumerate(steps) if step.key == key), None)
-    if place is None or not 0 <= place + by < len(steps):
-        return False
-    moved = steps.pop(place)
-    steps.insert(place + by, moved)
-    moved.edited_by, moved.edited_at = by_user, timezone.now()
-    for position, step in enumerate(steps):
-        step.position = position
-    Step.objects.bulk_update(steps, ["position", "edited_by", "edited_at"])
-    return True
+    moved = next((step for step in steps if step.key == key), None)
+    return moved is not None and move_row(steps, moved.pk, by=by, by_user=by_user)
 
 
 def save_content(step: Step, *, by_user: User, **content: str) -> None:

@@ -98,15 +98,18 @@ def delete_entry(part: str, row: Any, *, by_user: User) -> None:
 def move_entry(row: Gate | DerivedType, *, by: int, by_user: User) -> bool:
     """Move a gate or a derived type `by` places (−1: earlier, 1: later), signed. Tells whether it moved."""
     lock_workspace()
-    manager: Any = type(row)._default_manager
-    rows = list(manager.all())
-    place = next((index for index, each in enumerate(rows) if each.pk == row.pk), None)
+    return move_row(list(type(row)._default_manager.all()), row.pk, by=by, by_user=by_user)
+
+
+def move_row(rows: list[Any], pk: int, *, by: int, by_user: User) -> bool:
+    """Move one of these rows of a draft, given in their order, `by` places, and sign it. Tells whether it moved. Needs a lock on them."""
+    place = next((index for index, row in enumerate(rows) if row.pk == pk), None)
     if place is None or not 0 <= place + by < len(rows):
         return False
     moved = rows.pop(place)
     rows.insert(place + by, moved)
     moved.edited_by, moved.edited_at = by_user, timezone.now()
-    for position, each in enumerate(rows):
-        each.position = position
-    manager.bulk_update(rows, ["position", "edited_by", "edited_at"])
+    for position, row in enumerate(rows):
+        row.position = position
+    type(moved)._default_manager.bulk_update(rows, ["position", "edited_by", "edited_at"])
     return True
