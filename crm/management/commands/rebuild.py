@@ -1,12 +1,11 @@
 """`manage.py rebuild`: fold leads again from their facts and append what differs to the ledger."""
 
-import uuid
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
+from crm.management.leads import lead_of
 from crm.refolding import rebuild, rebuildable
-from leads.models import Lead
 
 
 class Command(BaseCommand):
@@ -20,7 +19,7 @@ class Command(BaseCommand):
         which.add_argument("--all", action="store_true", help="every lead")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        pks = rebuildable() if options["all"] else [self.lead_of(options["lead"])]
+        pks = rebuildable() if options["all"] else [self.survivor_of(options["lead"])]
         folded = appended = 0
         for leads, lines in rebuild(pks):
             folded, appended = folded + leads, appended + lines
@@ -30,14 +29,9 @@ class Command(BaseCommand):
             f"Rebuilt {folded} {'lead' if folded == 1 else 'leads'}: {appended} ledger {'line' if appended == 1 else 'lines'} appended."
         )
 
-    def lead_of(self, uid: str) -> int:
+    def survivor_of(self, uid: str) -> int:
         """The id of the lead with this uid, or of the one it was merged into, and say so. Raises CommandError."""
-        try:
-            lead = Lead.objects.select_related("merged_into").filter(uid=uuid.UUID(uid)).first()
-        except ValueError:
-            raise CommandError(f"{uid!r} is not the uid of a lead; copy it from the lead's address, /leads/<uid>/.") from None
-        if lead is None:
-            raise CommandError(f"There is no lead {uid}; copy the uid from the lead's address, /leads/<uid>/.")
+        lead = lead_of(uid)
         if lead.merged_into is None:
             return lead.pk
         self.stdout.write(f"{lead.uid} was merged into {lead.merged_into.uid}, which is rebuilt in its place.")

@@ -2,7 +2,6 @@
 
 import json
 import textwrap
-import uuid
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from campaigns.models import Campaign
+from crm.management.leads import lead_of
 from crm.simulation import Line, Plan, SimulationError, simulate
-from leads.models import Lead
 
 
 class Command(BaseCommand):
@@ -31,6 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         campaign, lead = campaign_of(options["campaign"]), lead_of(options["lead"])
+        lead = lead.merged_into or lead
         event = event_of(options["event"]) if options["event"] else None
         try:
             plan = simulate(campaign, lead, event=event)
@@ -46,17 +46,6 @@ def campaign_of(key: str) -> Campaign:
         known = ", ".join(Campaign.objects.order_by("key").values_list("key", flat=True)) or "none yet; apply a playbook first"
         raise CommandError(f"There is no campaign {key!r}. Known: {known}.")
     return campaign
-
-
-def lead_of(uid: str) -> Lead:
-    """The lead with this uid, or the one it was merged into. Raises CommandError."""
-    try:
-        lead = Lead.objects.select_related("merged_into").filter(uid=uuid.UUID(uid)).first()
-    except ValueError:
-        raise CommandError(f"{uid!r} is not the uid of a lead; copy it from the lead's address, /leads/<uid>/.") from None
-    if lead is None:
-        raise CommandError(f"There is no lead {uid}; copy the uid from the lead's address, /leads/<uid>/.")
-    return lead.merged_into or lead
 
 
 def event_of(path: str) -> dict[str, Any]:
