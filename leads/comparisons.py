@@ -41,7 +41,8 @@ def _any_item(test: Test) -> Test:
 
 
 def _text(test: Callable[[str], bool]) -> Test:
-    return lambda value: isinstance(value, str) and test(value.casefold())
+    """An empty text is nothing."""
+    return lambda value: isinstance(value, str) and value != "" and test(value.casefold())
 
 
 def _contains(wanted: Any) -> Test:
@@ -169,4 +170,4 @@ def compile_test(op: str, value: Any) -> Test:
     test = POSITIVE[NEGATIVE.get(op, op)][1](value)
     if op in NEGATIVE:
         return lambda given: is_missing(given) or not test(given)
-    return lambda given: not is_missing(given) and test(given)
+    return test

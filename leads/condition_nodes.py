@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from leads.comparisons import is_missing
@@ -69,7 +70,11 @@ class Field:
         """Whether it holds for what the view shows."""
         if self.held is not None and view.held_back():
             return self.held
-        return self.test(self.current(view))
+        try:
+            value = view.field(self.path)
+        except KeyError:
+            value = None
+        return self.test(value)
 
     def current(self, view: View) -> object:
         """The value compared, None when there is none."""
@@ -217,6 +222,13 @@ def children(node: Node) -> tuple[Node, ...]:
     return (node.node,) if isinstance(node, Not) else ()
 
 
+@lru_cache(maxsize=4096)
+def split_path(path: str) -> tuple[str, str]:
+    """The root of a path, and what is looked up there: lead.traits.seats → lead, seats; company.name → company, name."""
+    root, _, rest = path.partition(".")
+    return root, rest if root == "event" else rest.removeprefix("traits.")
+
+
 def lookup(values: Mapping[str, Any], path: str) -> object:
     """The value at a dotted path inside nested mappings. Raises KeyError when there is none."""
     if path in values:
@@ -236,7 +248,7 @@ class EventView(View):
 
     def field(self, path: str) -> object:
         """A property of the event."""
-        return lookup(self.properties, path.removeprefix("event."))
+        return lookup(self.properties, split_path(path)[1])
 
     def count(self, cond: EventCount) -> int:
         """Nothing: one event counts no others."""

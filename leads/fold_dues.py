@@ -35,7 +35,7 @@ def next_wake(state: State, model: Model | None, at: int) -> int | None:
     waits = None if model is None else model.waits.get(state.stage)
     if waits is None:
         return None
-    dues = [time + within for key, within in waits.falling for time in state.counters.get(key, ())]
+    dues = [time + within for key, within in waits.falling.items() for time in state.counters.get(key, ())]
     stood = state.first if state.stage_at is None else state.stage_at
     if stood is not None:
         dues += [stood + stay for stay in waits.stays]

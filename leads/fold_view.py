@@ -1,10 +1,12 @@
 """What conditions see while facts are folded: the state, and the properties of the event at hand."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from leads.condition_nodes import MICROSECONDS, EventCount, InCampaign, Leaf, View, lookup
+from leads.condition_nodes import MICROSECONDS, EventCount, InCampaign, Leaf, View, lookup, split_path
 from leads.fold_state import EARLIEST, State
+from leads.scoring_model import POINT_PATHS
 
 
 class FoldView(View):
@@ -19,16 +21,16 @@ class FoldView(View):
 
     def field(self, path: str) -> object:
         """A property, a trait, or a column of the state."""
-        root, _, rest = path.partition(".")
+        root, name = split_path(path)
         if root == "event":
-            return lookup(self.properties, rest)
+            return lookup(self.properties, name)
         if root == "company":
-            return lookup(self.state.company, rest.removeprefix("traits."))
-        if rest == "stage":
+            return lookup(self.state.company, name)
+        if path == "lead.stage":
             return self.stage or self.state.stage
-        if rest in ("score", "engagement", "fit"):
-            return getattr(self.state, rest)
-        return lookup(self.state.traits, rest.removeprefix("traits."))
+        if path in POINT_PATHS:
+            return getattr(self.state, name)
+        return lookup(self.state.traits, name)
 
     def number(self, axis: str) -> int:
         """The points so far."""
@@ -36,21 +38,20 @@ class FoldView(View):
 
     def count(self, cond: EventCount) -> int:
         """How many of the remembered events count; after a move backwards only those after it."""
-        return len(self.counted(cond))
+        times = self.state.counters.get(cond.key, ())
+        return bisect_right(times, self.at) - bisect_right(times, self.earliest(cond)) if times else 0
 
-    def counted(self, cond: EventCount) -> list[int]:
-        """When those events happened, the oldest first."""
+    def earliest(self, cond: EventCount) -> int:
+        """Only what happened after this counts."""
         earliest = EARLIEST if cond.within is None else self.at - cond.within
-        if self.state.restart:
-            earliest = max(earliest, self.state.restart.at)
-        return [time for time in self.state.counters.get(cond.key, ()) if earliest < time <= self.at]
+        return max(earliest, self.state.restart.at) if self.state.restart else earliest
 
     def until(self, node: Leaf) -> int | None:
         """When the oldest event that counts now leaves the window."""
         if not isinstance(node, EventCount) or node.within is None:
             return None
-        times = self.counted(node)
-        return times[0] + node.within if times else None
+        times, earliest = self.state.counters.get(node.key, ()), self.earliest(node)
+        return next((time + node.within for time in times if earliest < time <= self.at), None)
 
     def seconds_in_stage(self) -> float:
         """Since the last move; before the first, since the first fact."""

@@ -3,13 +3,14 @@
 import heapq
 from collections.abc import Mapping, Sequence
 
+from leads.condition_nodes import EventView
 from leads.fold_dues import idle_due, idle_turn, next_idle, next_wake
 from leads.fold_facts import Fact, Line, Mark, NewMove, PastMove
 from leads.fold_points import EXCLUDED, Scorekeeper
 from leads.fold_state import EARLIEST, LATEST, Expiry, Published, Restart, StageInfo, State
 from leads.fold_traits import learn
 from leads.score_limits import bound, clamp
-from leads.scoring_model import Gate, Model, merge_counters
+from leads.scoring_model import NOTHING, Concerns, Gate, Model, merge_counters
 
 
 class Folding(Scorekeeper):
@@ -28,6 +29,8 @@ class Folding(Scorekeeper):
         self.ahead: list[PastMove] = []  # recorded moves not replayed yet, the next one last
         self.foreseen: list[NewMove] = []  # the way that gates opened while moves were ahead
         self.moves: list[NewMove] = []
+        self.shut: Concerns | None = None  # what can open a gate of `shut_in`; None: look at them all
+        self.shut_in: Model | None = None
         self.marks: list[Mark] = []
         self.mark_every: int | None = None
         self.next_mark = LATEST  # how many facts there will be when the state is noted next
@@ -57,15 +60,18 @@ class Folding(Scorekeeper):
         state, take = self.state, self.take
         self.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
         self.plan_mark()
+        before: Fact | None = None
         for fact in facts:
-            at = fact[0]
+            at = fact.at
             if state.events >= self.next_mark:
-                self.mark(at)
+                self.mark(before, at)
             while self.ahead and self.ahead[-1].at < at:
                 self.replay()
             if at >= self.soon:
                 self.let_pass(at)
             take(fact)
+            before = fact
+        state.last = state.last if before is None else before[:3]
         while self.ahead:
             self.replay()
         self.let_pass(until if not facts else max(until, facts[-1].at))
@@ -75,9 +81,10 @@ class Folding(Scorekeeper):
         if self.mark_every:
             self.next_mark = (self.state.marked // self.mark_every + 1) * self.mark_every
 
-    def mark(self, upcoming: int) -> None:
+    def mark(self, last: Fact | None, upcoming: int) -> None:
         """Note the state, if it is complete up to some moment before the `upcoming` fact, and nothing else hangs on what is ahead."""
         state = self.state
+        state.last = state.last if last is None else last[:3]
         if state.last is None or upcoming <= max(state.last[0], state.watermark) or self.foreseen:
             return
         state.marked, at = state.events, max(state.last[0], state.watermark)
@@ -89,40 +96,54 @@ class Folding(Scorekeeper):
 
     def take(self, fact: Fact) -> None:
         """One fact: who it is, what it is worth, what it opens."""
-        at, source, key, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
+        at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
         state = self.state
         state.events += 1
-        state.last = (at, source, key)
         model = self.models.get(version)  # type: ignore[arg-type]
         types = (kind,) if model is None or kind not in model.derived else model.types_of(kind, properties)
         if colleague:
-            self.see_colleague(fact, model, types)
+            if counts:
+                self.count(fact, types)
+                self.try_gates(model, at, cause, types)
             return
         if state.first is None:
-            state.first = at
-            self.set_idle()
-        told, points = bool(traits), len(self.lines)
-        if identifies and not state.known:
-            state.known = told = True
-        if traits:
-            learn(state, traits)
-        self.refit_if_due(fact, model)
+            self.begin(at)
+        before, is_new = len(self.lines), identifies and not state.known
+        if is_new:
+            state.known = True
+        self.learn(fact, model)
         if counts:
-            if acts:
-                self.act(at)
-            if model is not None:
-                rules = model.rules.get(kind) if len(types) == 1 else model.rules_for(types)
-                if rules:
-                    self.score(fact, model, rules)
-            if kind in self.counters or len(types) > 1:
-                self.count(fact, types)
-        self.open_gates(model, at, cause, types if counts else (), points=len(self.lines) > points, known=told)
+            self.weigh(fact, model, types)
+        if is_new or traits:
+            self.open_gates(model, at, cause)
+        else:
+            self.try_gates(model, at, cause, types if counts else (), points=len(self.lines) > before, acted=counts and acts)
 
-    def see_colleague(self, fact: Fact, model: Model | None, types: Sequence[str]) -> None:
-        """Somebody else of the company did it: only conditions of the whole company see that."""
-        if fact.counts:
+    def learn(self, fact: Fact, pinned: Model | None) -> None:
+        """What is said about the person; fit is looked at when something was, and for the first time under a version."""
+        state = self.state
+        if fact.traits:
+            learn(state, fact.traits)
+        model = pinned if self.in_force is None or fact.at < self.in_force_since else self.in_force
+        if model is not None and (fact.traits or state.fit_version != model.version):
+            self.refit(fact.at, f"fit:{fact.cause}", model)
+
+    def weigh(self, fact: Fact, model: Model | None, types: Sequence[str]) -> None:
+        """Something happened that counts: idleness ends, rules give points, conditions count it."""
+        if fact.acts:
+            self.act(fact.at)
+        if model is not None:
+            rules = model.rules.get(fact.type) if len(types) == 1 else model.rules_for(tuple(types))
+            if rules:
+                self.score(fact, model, rules)
+        if fact.type in self.counters or len(types) > 1:
             self.count(fact, types)
-            self.open_gates(model, fact.at, fact.cause, types)
+
+    def begin(self, at: int) -> None:
+        """The first fact about the person: from now on idleness and stays are measured."""
+        self.state.first, self.state.wake = at, None
+        self.set_idle()
+        self.set_wake(at)
 
     def act(self, at: int) -> None:
         """The person did something: idleness begins anew."""
@@ -133,16 +154,28 @@ class Folding(Scorekeeper):
         if model.idle_first is not None:
             if state.idle:
                 state.idle.clear()
-            state.idle_due = at + model.idle_first
-            self.hurry(state.idle_due)
-        if state.wake is None and state.stage in model.waits:
-            self.set_wake(at)
+            state.idle_due = due = at + model.idle_first
+            if due < self.soon:
+                self.soon = due
+        waits = model.waits.get(state.stage)
+        if waits is not None and waits.idles:
+            self.wake_after(at, waits.idles[0])
 
-    def refit_if_due(self, fact: Fact, pinned: Model | None) -> None:
-        """Look at fit when something about the person was said, or for the first time under a version."""
-        model = self.in_force if self.in_force is not None and fact.at >= self.in_force_since else pinned
-        if model is not None and (self.state.fit_version != model.version or fact.traits):
-            self.refit(fact.at, f"fit:{fact.cause}", model)
+    def count(self, fact: Fact, types: Sequence[str]) -> None:
+        """Remember when it happened for every event condition that asks; it will leave the windows that gates wait for."""
+        at, colleague, counters = fact.at, fact.colleague, self.state.counters
+        waits = None if self.in_force is None else self.in_force.waits.get(self.state.stage)
+        for name in types:
+            for counter in self.counters.get(name, ()):
+                if colleague and not counter.of_company:
+                    continue
+                if counter.when is None or counter.when.holds(EventView(fact.properties)):
+                    times = counters.get(counter.key)
+                    if times is None:
+                        times = counters[counter.key] = []
+                    counter.remember(times, at)
+                    if waits is not None and counter.key in waits.falling:
+                        self.wake_after(at, waits.falling[counter.key])
 
     # --- time
 
@@ -159,7 +192,7 @@ class Folding(Scorekeeper):
                 mark = mark if self.publish(self.upcoming.pop(), due) else state.watermark
             else:
                 state.wake = None
-                self.open_gates(None, due, f"time:{due}", known=True)
+                self.open_gates(None, due, f"time:{due}")
             state.watermark = mark
         self.soon = due
         state.clock = max(state.clock, to)
@@ -181,13 +214,13 @@ class Folding(Scorekeeper):
         state, model, before = self.state, self.models.get(publication.version), len(self.lines) + len(self.moves)
         is_first = state.version is None
         state.version, self.in_force, self.in_force_since = publication.version, model, publication.at
-        state.idle_due = None
+        state.idle_due = state.wake = None
         if model is None or not state.events:
             return not is_first
         self.set_idle()
         if publication.at > EARLIEST:
             self.refit(at, f"fit:version:{model.version}", model)
-            self.open_gates(model, at, f"version:{model.version}", known=True)
+            self.open_gates(model, at, f"version:{model.version}")
         return not is_first or len(self.lines) + len(self.moves) > before
 
     def expire(self, expiry: Expiry) -> None:
@@ -198,7 +231,8 @@ class Folding(Scorekeeper):
             bound(applied, reasons, self.state.engagement, model.bounds)
         cause = f"expiry:{expiry.cause}"
         self.book(Line(expiry.due, "engagement", "expiry", cause, expiry.rule, -expiry.points, applied[0], reasons[0], expiry.version))
-        self.open_gates(None, expiry.due, cause, points=True)
+        self.shut = None  # a condition may have begun to hold by time at this very moment
+        self.try_gates(None, expiry.due, cause, points=True)
 
     def idle(self, due: int) -> None:
         """Nothing was done for long enough: every idle rule whose turn it is gives, by key."""
@@ -214,7 +248,8 @@ class Folding(Scorekeeper):
                 clamp(applied, reasons, state.engagement, model.bounds)
             self.book(Line(due, "engagement", "idle", f"idle:{due}", rule.key, rule.points, applied[0], reasons[0], model.version))
         self.set_idle()
-        self.open_gates(None, due, f"idle:{due}", points=True)
+        self.shut = None  # as in expire
+        self.try_gates(None, due, f"idle:{due}", points=True)
 
     def set_idle(self) -> None:
         """Note when an idle rule gives next."""
@@ -223,10 +258,22 @@ class Folding(Scorekeeper):
             self.hurry(self.state.idle_due)
 
     def set_wake(self, at: int) -> None:
-        """Note when time alone may open a gate: a counted event leaves its window, or somebody has stayed or been idle long enough."""
+        """Note when time alone may open a gate: a counted event leaves its window, or somebody has stayed or been idle long enough.
+
+        It may turn out to be too early, when the person has done something since; never too late.
+        """
         self.state.wake = next_wake(self.state, self.in_force, at)
         if self.state.wake is not None:
             self.hurry(self.state.wake)
+
+    def wake_after(self, at: int, wait: int) -> None:
+        """Time alone may open a gate so much later than now."""
+        wake = self.state.wake
+        if wake is None:
+            self.set_wake(at)
+        elif at + wait < wake:
+            self.state.wake = at + wait
+            self.hurry(at + wait)
 
     # --- moves
 
@@ -246,7 +293,7 @@ class Folding(Scorekeeper):
             for step in self.foreseen:
                 self.go(step)
             self.foreseen, self.view.stage = [], None
-        self.open_gates(None, move.at, f"move:{move.seq}", known=True)
+        self.open_gates(None, move.at, f"move:{move.seq}")
 
     def foresee(self, model: Model, at: int, cause: str) -> None:
         """While recorded moves are ahead: note the forward gates that open, for time may close them before those are replayed.
@@ -258,6 +305,7 @@ class Folding(Scorekeeper):
         while not state.restart and (gate := self.open_gate(model, view.stage, forward=True)):
             self.foreseen.append(NewMove(at, view.stage, gate.to, gate.key, cause, model.version, state.engagement, state.fit))
             view.stage = gate.to
+        self.shut = None
 
     def go(self, move: NewMove) -> None:
         """Make a new move; it stands at the time its gate opened, but not before the last one."""
@@ -271,6 +319,7 @@ class Folding(Scorekeeper):
         state = self.state
         state.moves = state.moves + 1 if at == state.stage_at else 1
         state.stage, state.stage_at, state.seq, state.wake = to_stage, at, seq, None
+        self.shut = None
         before, after = self.positions.get(from_stage, 0), self.positions.get(to_stage, 0)
         if after < before:
             above = max(before, state.restart.position) if state.restart else before
@@ -278,40 +327,56 @@ class Folding(Scorekeeper):
         elif state.restart and after >= state.restart.position:
             state.restart = None
 
-    def open_gates(
-        self, pinned: Model | None, at: int, cause: str, types: Sequence[str] = (), *, points: bool = False, known: bool = False
+    def try_gates(
+        self, pinned: Model | None, at: int, cause: str, types: Sequence[str] = (), *, points: bool = False, acted: bool = False
     ) -> None:
-        """Move through gates until none opens; at most as many moves stand at one time as there are stages.
+        """Look at the gates if what happened (events of these types, points, anything the person did) can have opened one."""
+        state, model = self.state, self.in_force
+        if pinned is not model or at < self.in_force_since:
+            model = self.deciding(pinned, at)
+        if model is not self.shut_in:
+            self.shut, self.shut_in = None, model
+        if model is None or not state.known:
+            return
+        if not self.ahead:
+            shut = model.concerns.get(state.stage, NOTHING) if self.shut is None else self.shut
+            if not (points and shut.points) and not (acted and shut.acts) and shut.types.isdisjoint(types):
+                return
+        self.open_gates(model, at, cause)
 
-        What happened (event types, points, something known about the person, or time) tells whether any gate out of the
-        stage can have opened at all.
-        """
-        state, model = self.state, self.in_force if at >= self.in_force_since else None
+    def deciding(self, pinned: Model | None, at: int) -> Model | None:
+        """Whose gates are tried: the version in force then, or the one that a fact is pinned to if that came later."""
+        model = self.in_force if at >= self.in_force_since else None
         if pinned is not model and (model is None or (pinned is not None and pinned.version > model.version)):
-            model = pinned
+            return pinned
+        return model
+
+    def open_gates(self, pinned: Model | None, at: int, cause: str) -> None:
+        """Move through gates until none opens; at most as many moves stand at one time as there are stages."""
+        state, model = self.state, self.deciding(pinned, at)
         if model is None or not state.known or state.excluded:
             return
+        self.view.at = at
         if self.ahead:
-            self.view.at = at
             self.foresee(model, at, cause)
             return
-        concerns = model.concerns.get(state.stage)
-        if concerns is None or not (known or (points and concerns.points) or not concerns.types.isdisjoint(types)):
-            return
-        self.view.at = at
         while gate := self.open_gate(model, state.stage):
             if state.stage_at is not None and at <= state.stage_at and state.moves >= len(self.positions):
                 break
             self.go(NewMove(at, state.stage, gate.to, gate.key, cause, model.version, state.engagement, state.fit))
-        self.set_wake(at)
+        if state.wake is None:
+            self.set_wake(at)
 
     def open_gate(self, model: Model, stage: str, *, forward: bool = False) -> Gate | None:
-        """The first gate out of the stage that is open."""
-        here = self.positions.get(stage, 0)
+        """The first gate out of the stage that is open; if none is, what can open one is remembered."""
+        here, shut = self.positions.get(stage, 0), NOTHING
         for gate in model.gates.get(stage, ()):
             there = self.positions.get(gate.to)
             if there is None or gate.to == stage or (forward and there <= here):
                 continue
-            if gate.conditions.holds(self.view):
+            concerns = gate.shut_by(self.view)
+            if concerns is None:
                 return gate
+            shut = concerns if shut is NOTHING else shut | concerns
+        self.shut, self.shut_in = shut, model
         return None

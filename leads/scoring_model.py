@@ -1,9 +1,11 @@
 """A published scoring model, compiled: rules, fit, gates and counters found by what the engine asks for."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import msgspec
 
@@ -20,6 +22,7 @@ from leads.condition_nodes import (
     Node,
     Not,
     Number,
+    View,
     children,
 )
 from leads.conditions import Place, event_counts, parse
@@ -90,23 +93,50 @@ class IdleRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Concerns:
+    """What can make conditions hold besides time and news about the person: events of these types, points, anything they do."""
+
+    types: frozenset[str] = frozenset()
+    points: bool = False
+    acts: bool = False
+
+    def __or__(self, other: "Concerns") -> "Concerns":
+        """What can make one or the other hold."""
+        return Concerns(self.types | other.types, self.points or other.points, self.acts or other.acts)
+
+
+NOTHING = Concerns()
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """A way out of some stages. What can open it by the passing of time alone: `falling` counters, `stays` and `idles` (µs)."""
+    """A way out of some stages. What can open it by the passing of time alone: `falling` counters, `stays` and `idles` (µs).
+
+    `parts` are the conditions that must all hold, each with what can make it hold.
+    """
 
     key: str
     origins: tuple[str, ...]
     to: str
     conditions: Node
+    parts: tuple[tuple[Node, Concerns], ...]
     falling: tuple[EventCount, ...]
     stays: tuple[int, ...]
     idles: tuple[int, ...]
 
+    def shut_by(self, view: View) -> Concerns | None:
+        """What would have to happen, unless time passes, before it can be open; None: it is open."""
+        for node, concerns in self.parts:
+            if not node.holds(view):
+                return concerns
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What gates out of one stage wait for: counted events that leave their window (within), stays and idleness, all µs."""
+    """What gates out of one stage wait for: counted events that leave their window (within), stays, idleness (shortest first), all µs."""
 
-    falling: tuple[tuple[str, int], ...]
+    falling: Mapping[str, int]
     stays: tuple[int, ...]
     idles: tuple[int, ...]
 
@@ -132,14 +162,6 @@ class Counter:
                 del times[: -self.need]
 
 
-class Concerns(NamedTuple):
-    """What can open a gate out of one stage besides time: these event types, points, or what is known about the person."""
-
-    types: frozenset[str]
-    points: bool
-    fields: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Model:
     """One version, ready to fold with. Immutable and shared between folds."""
@@ -157,7 +179,7 @@ class Model:
     derived: Mapping[str, tuple[tuple[Node, str], ...]]
     needs: Mapping[str, int]  # counter → how many times it keeps
     waits: Mapping[str, Waits]  # stage → what its gates wait for, if the passing of time alone can open one
-    concerns: Mapping[str, Concerns]  # stage → what can open a gate out of it
+    concerns: Mapping[str, Concerns]  # stage → what can open a gate out of it, besides time and news about the person
     company_types: frozenset[str]  # stored types that colleagues' conditions may count
 
     def counts_within(self, other: "Model") -> bool:
@@ -205,7 +227,7 @@ def compile_model(document: dict[str, Any], version: int) -> Model:
         derived=_grouped((each.from_, (parse(each.when, place=Place.EVENT), each.as_)) for each in scoring.derive),
         needs=_needs(counts),
         waits={stage: waits for stage, found in by_origin.items() if (waits := _waits(found))},
-        concerns={stage: _concerns(found) for stage, found in by_origin.items()},
+        concerns={stage: reduce(or_, map(_of_gate, found)) for stage, found in by_origin.items()},
         company_types=_company_types(counts, scoring.derive),
     )
 
@@ -270,15 +292,16 @@ def _gate(doc: GateDoc) -> Gate:
     ripening = _ripening(conditions)
     stays = tuple(leaf.seconds * MICROSECONDS for leaf in ripening if isinstance(leaf, InStageFor))
     idles = tuple(leaf.seconds * MICROSECONDS for leaf in ripening if isinstance(leaf, IdleFor))
-    return Gate(doc.key, tuple(doc.origins), doc.to, conditions, tuple(_falling(conditions, negated=False)), stays, idles)
+    parts = tuple((node, _concerns(node)) for node in (conditions.nodes if isinstance(conditions, All) else (conditions,)))
+    return Gate(doc.key, tuple(doc.origins), doc.to, conditions, parts, tuple(_falling(conditions, negated=False)), stays, idles)
 
 
 def _waits(gates: Iterable[Gate]) -> Waits | None:
     """What these gates wait for, None when it is nothing."""
-    falling = {count.key: (count.key, count.within) for gate in gates for count in gate.falling if count.within}
+    falling = {count.key: count.within for gate in gates for count in gate.falling if count.within}
     stays = tuple(stay for gate in gates for stay in gate.stays)
-    idles = tuple(idle for gate in gates for idle in gate.idles)
-    return Waits(tuple(falling.values()), stays, idles) if falling or stays or idles else None
+    idles = tuple(sorted(idle for gate in gates for idle in gate.idles))
+    return Waits(falling, stays, idles) if falling or stays or idles else None
 
 
 def _ripening(node: Node) -> list[InStageFor | IdleFor]:
@@ -288,24 +311,22 @@ def _ripening(node: Node) -> list[InStageFor | IdleFor]:
     return [leaf for child in children(node) for leaf in _ripening(child)]
 
 
-def _concerns(gates: Iterable[Gate]) -> Concerns:
-    """What can open one of these gates besides time."""
-    leaves = [leaf for gate in gates for leaf in _leaves(gate.conditions)]
-    fields = [leaf.path for leaf in leaves if isinstance(leaf, Field)]
-    return Concerns(
-        types=frozenset(leaf.event for leaf in leaves if isinstance(leaf, EventCount)),
-        points=any(isinstance(leaf, Number) for leaf in leaves) or not POINT_PATHS.isdisjoint(fields),
-        fields=not POINT_PATHS.issuperset(fields),
-    )
+def _concerns(node: Node, *, negated: bool = False) -> Concerns:
+    """What can make a condition hold. More events make "at least" hold, and never "at most"."""
+    if isinstance(node, EventCount):
+        rises = node.exactly is not None or (node.at_least is None) == negated
+        return Concerns(types=frozenset({node.event})) if rises else NOTHING
+    if isinstance(node, Field | Number):
+        return Concerns(points=isinstance(node, Number) or node.path in POINT_PATHS)
+    if isinstance(node, IdleFor):
+        return Concerns(acts=negated)
+    inner = (_concerns(child, negated=negated != isinstance(node, Not)) for child in children(node))
+    return reduce(or_, inner, NOTHING)
 
 
-def _leaves(node: Node) -> Iterator[Node]:
-    """The conditions themselves, without the groups around them."""
-    if isinstance(node, All | AnyOf | Not):
-        for child in children(node):
-            yield from _leaves(child)
-    else:
-        yield node
+def _of_gate(gate: Gate) -> Concerns:
+    """What can open a gate."""
+    return reduce(or_, (concerns for _, concerns in gate.parts), NOTHING)
 
 
 def _falling(node: Node, *, negated: bool) -> list[EventCount]:

@@ -202,6 +202,28 @@ def test_what_colleagues_do_counts_where_a_condition_says_so():
     assert (folded.lines, folded.state.traits, folded.state.active) == ([], {}, 3)
 
 
+def test_a_stay_that_began_before_anybody_knew_the_person_ends_in_time():
+    gates = [
+        {"key": "rested", "from": "mql", "to": "sql", "match": "all", "conditions": [{"event": "A"}, {"in_stage_for": "1d"}]},
+        {"key": "gone", "from": "mql", "to": "cold", "conditions": [{"idle_for": "6d"}]},
+    ]
+    facts = [fact(0, identifies=False), fact(HOUR, "B")]
+
+    folded = run(facts, compiled(gates=gates), past=[PastMove(0, 1, "cold", "mql")], until=3 * DAY)
+
+    assert [(move.at, move.to_stage) for move in folded.moves] == [(DAY, "sql")]
+
+
+def test_somebody_who_comes_back_opens_a_gate_that_asks_for_nobody_idle():
+    gate = {"key": "back", "from": "cold", "to": "mql", "match": "all", "conditions": [{"not": {"idle_for": "7d"}}, {"event": "PAID"}]}
+    early = {"key": "first", "from": "cold", "to": "lost", "conditions": [{"event": "NEVER"}]}
+    paid_while_idle = fact(20 * DAY, "PAID")._replace(acts=False)
+
+    folded = run([fact(0), paid_while_idle, fact(21 * DAY, "X")], compiled(gates=[early, gate]))
+
+    assert [(move.at, move.to_stage) for move in folded.moves] == [(21 * DAY, "mql")]
+
+
 # --- what is missing
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leads.engine import EARLIEST, Fact, PastMove, Published, State, compile_model, fold, start
+from leads.fold_dues import next_wake
 from leads.score_limits import clamp, clamp_one
 from leads.scoring_model import Bounds
 from tests.test_engine import DAY, HOUR, STAGES, fact, model
@@ -67,6 +68,10 @@ SECOND = {
         {"key": "cool", "from": "mql", "to": "cold", "conditions": [{"idle_for": "5d"}]},
     ],
 }
+PATIENT = {
+    "key": "rested", "from": "mql", "to": "cold", "match": "all",
+    "conditions": [{"event": "B", "times": {"exactly": 1}, "within": "3d"}, {"not": {"event": "C"}}, {"in_stage_for": "1d"}],
+}  # fmt: skip
 WORLD = {1: compile_model(FIRST, 1), 2: compile_model(SECOND, 2)}
 ALWAYS_FIRST = (Published(EARLIEST, 1),)
 LADDER = {
@@ -362,6 +367,25 @@ def test_the_state_survives_json_at_every_fact(data):
         state = state if folded.switched else folded.state
 
         assert State.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+@properties
+@given(st.data())
+def test_no_moment_is_missed_at_which_time_alone_may_open_a_gate(data):
+    patient = {1: compile_model(FIRST | {"gates": [*FIRST_GATES, PATIENT]}, 1)}
+    driver = Driver(patient, mark_every=data.draw(st.sampled_from([None, 1])))
+
+    for group in grouped(data.draw(histories(min_size=4)), data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=9))):
+        driver.deliver(group)
+        if driver.state.stage == "cold" and data.draw(st.booleans()):
+            at = max(driver.state.clock, driver.past[-1].at if driver.past else 0)
+            driver.past.append(PastMove(at, len(driver.past) + 1, "cold", "mql"))
+            driver.fold(driver.state, [])
+        state = driver.state
+        due = next_wake(state, driver.live, max(state.clock, state.watermark))
+        if due is not None and state.known and not state.excluded:
+            assert state.wake is not None
+            assert state.wake <= due
 
 
 def test_a_fact_from_before_an_expiry_that_was_applied_calls_for_a_refold():
