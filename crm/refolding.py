@@ -2,18 +2,19 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import batched
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Count
 from django.utils import timezone
 
 from leads import engine, scoring
 from leads.fold_jobs import plan_jobs, stage_infos, versions_of
-from leads.models import Delivery, Event, FoldState, Lead, ScoreEntry
+from leads.models import Delivery, Event, FoldState, Lead
+from leads.standing import LineKey, Standing, standing_lines
 from leads.versions_in_force import read_versions
 
 # Leads folded in one transaction: they are locked for as long as that takes.
@@ -70,27 +71,17 @@ def compare(leads: dict[int, Lead]) -> Iterator[dict[str, Any]]:
             yield {"lead": job.lead.uid, "what": what, "fresh": fresh, "stored": here}
 
 
-def standing_lines(leads: Iterable[int]) -> dict[int, dict[tuple[str, str, str], int]]:
-    """What the ledger says, by lead and then by cause, rule and kind."""
-    sums: dict[int, dict[tuple[str, str, str], int]] = {}
-    rows = (
-        ScoreEntry.objects.filter(lead__in=leads).order_by().values_list("lead_id", "cause", "rule", "kind").annotate(points=Sum("points"))
-    )
-    for lead_id, cause, rule, kind, points in rows:
-        sums.setdefault(lead_id, {})[cause, rule, kind] = points
-    return sums
-
-
 def contradictions(
-    lead: Lead, state: engine.State, folded: engine.Folded, ledger: dict[tuple[str, str, str], int]
+    lead: Lead, state: engine.State, folded: engine.Folded, ledger: Mapping[LineKey, Standing]
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield (what, as the fresh fold has it, as it is stored) for everything that differs."""
     fresh: Counter[tuple[str, str, str]] = Counter()
     for line in folded.lines:
         fresh[line.cause, line.rule, line.kind] += line.points
     for key in sorted(fresh.keys() | ledger.keys()):
-        if fresh.get(key, 0) != ledger.get(key, 0):
-            yield f"ledger: {' '.join(key)}", fresh.get(key, 0), ledger.get(key, 0)
+        stands = ledger[key].points if key in ledger else 0
+        if fresh.get(key, 0) != stands:
+            yield f"ledger: {' '.join(key)}", fresh.get(key, 0), stands
     if (folded.state.engagement, folded.state.fit) != (lead.engagement, lead.fit):
         yield "points", [folded.state.engagement, folded.state.fit], [lead.engagement, lead.fit]
     if folded.moves or (state.seq == lead.stage_seq and folded.state.stage != lead.stage_id):

@@ -25,6 +25,10 @@ class Fact(NamedTuple):
     acts: bool = True
     colleague: bool = False
 
+    def pinned_to(self, version: int) -> "Fact":
+        """The same fact under another version: `_replace`, at half the cost."""
+        return tuple.__new__(Fact, (*self[:7], version, *self[8:]))
+
 
 class PastMove(NamedTuple):
     """A recorded transition: an input, never changed. `neutral`: taken back by hand, or the taking back; restarts nothing."""

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter, itemgetter
-from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Q
@@ -13,17 +11,13 @@ from leads import engine
 from leads.bulk import among
 from leads.colleagues import counted_events
 from leads.models import Checkpoint, Event, FoldState, Lead, Stage, Transition
+from leads.stored_facts import FACT_ORDER, read_facts
 from leads.versions_in_force import Versions, compiled, from_micros, to_micros
-from leads.vocabulary import STAFF_TYPES, is_ours
 
-# What puts facts in their order: at, source, message id.
-FACT_ORDER = itemgetter(0, 1, 2)
 # A history of more facts than this is folded again in the background, without holding the lead meanwhile.
 LONG = 5_000
 # A state is noted at every so many facts: a late fact is folded from there.
 MARK_EVERY = 1_000
-COLUMNS = ("at", "source_id", "message_id", "pk", "type", "properties", "traits", "model_version_id", "identifies", "verdict")
-COLUMNS_OF = attrgetter(*COLUMNS)
 STATE_COLUMNS = ("pk", "state", "version_id", "again", "error")
 MOVE_COLUMNS = ("lead_id", "at", "seq", "from_stage_id", "to_stage_id", "undoes_id", "undone_by__pk")
 
@@ -177,8 +171,7 @@ def load_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
     wanted = Q(lead__in=whole)
     if partly:
         wanted |= Q(lead__in=partly, at__gt=from_micros(min(partly.values())))
-    for lead_id, *columns in Event.objects.filter(wanted).in_fact_order().values_list("lead_id", *COLUMNS).iterator(2_000):
-        fact = fact_from(columns)
+    for fact, lead_id in read_facts(Event.objects.filter(wanted).in_fact_order(), "lead_id"):
         if fact.at > by_lead[lead_id].after:
             by_lead[lead_id].facts.append(fact)
     if company_types:
@@ -187,23 +180,21 @@ def load_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
 
 def load_company_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
     """Add what colleagues did that counts for the whole company, in fact order."""
-    by_company: dict[int, list[Job]] = {}
+    by_company: dict[int, list[tuple[int, Job]]] = {}
     for job in jobs:
         if job.lead.company_id:
-            by_company.setdefault(job.lead.company_id, []).append(job)
+            by_company.setdefault(job.lead.company_id, []).append((job.lead.pk, job))
     if not by_company:
         return
-    grown = set()
-    rows = counted_events(by_company, company_types).values_list("lead_id", "lead__company_id", *COLUMNS)
-    for lead_id, company_id, *columns in rows:
-        fact = fact_from(columns)._replace(colleague=True)
-        for job in by_company[company_id]:
-            if job.lead.pk != lead_id and fact.at > job.after:
+    grown: dict[int, Job] = {}
+    events = counted_events(by_company, company_types)
+    for fact, lead_id, company_id in read_facts(events, "lead_id", "lead__company_id", colleague=True):
+        for pk, job in by_company[company_id]:
+            if pk != lead_id and fact.at > job.after:
                 job.facts.append(fact)
-                grown.add(job.lead.pk)
-    for job in jobs:
-        if job.lead.pk in grown:
-            job.facts.sort(key=FACT_ORDER)
+                grown[pk] = job
+    for job in grown.values():
+        job.facts.sort(key=FACT_ORDER)
 
 
 def load_moves(jobs: dict[int, Job]) -> None:
@@ -216,37 +207,6 @@ def load_moves(jobs: dict[int, Job]) -> None:
         if seq > jobs[lead_id].state.seq:
             neutral = undoes is not None or undone is not None
             jobs[lead_id].past.append(engine.PastMove(to_micros(at), seq, str(from_stage), str(to_stage), neutral))
-
-
-# --- facts ----------------------------------------------------------------------------------------
-
-
-def fact_from(columns: Sequence[Any]) -> engine.Fact:
-    """The engine's view of a stored event, read as COLUMNS."""
-    at, source, key, pk, kind, properties, traits, version, identifies, verdict = columns
-    return engine.Fact(
-        to_micros(at),
-        source,
-        key,
-        f"event:{pk}",
-        kind,
-        properties,
-        traits,
-        version,
-        identifies,
-        verdict != Event.Verdict.SUSPECT,
-        acts(kind),
-    )
-
-
-def fact_of(event: Event) -> engine.Fact:
-    """The engine's view of a stored event."""
-    return fact_from(COLUMNS_OF(event))
-
-
-def acts(kind: str) -> bool:
-    """Whether an event of this type is something the person did: what colleagues do and what we send is not."""
-    return kind not in STAFF_TYPES and not is_ours(kind)
 
 
 def versions_of(jobs: Iterable[Job]) -> Iterator[int | None]:

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db.models import Max, Q, Sum
 
 from leads import engine, search
 from leads.bulk import insert_rows, update_rows
 from leads.fold_jobs import Job, Plan
 from leads.models import Checkpoint, Event, FoldState, Lead, ScoreEntry
-from leads.versions_in_force import from_micros, to_micros
+from leads.standing import LineKey, Standing, standing_lines
+from leads.versions_in_force import from_micros
 from leads.vocabulary import STAFF_TYPES
 
 log = structlog.get_logger(__name__)
@@ -34,32 +34,30 @@ LINE_COLUMNS = [
 
 def write_lines(jobs: list[Job], *, now: datetime) -> int:
     """Insert ledger lines. A lead folded again gets only the differences to what its ledger says, as line n + 1."""
-    standing = standing_lines([job for job in jobs if job.again])
+    standing = standing_of([job for job in jobs if job.again])
     rows = []
     for job in jobs:
-        pk = job.lead.pk
+        pk, stands = job.lead.pk, standing.get(job.lead.pk, {})
         for line in job.result.lines:
-            points, n = standing.pop((pk, line.cause, line.rule, line.kind), (0, 0)) if job.again else (0, 0)
-            if n == 0 or line.points != points:
-                rows.append(row_for(pk, line, points=line.points - points, n=n + 1, now=now))
-    left = {key: found for key, found in standing.items() if found[0]}
+            before = stands.pop((line.cause, line.rule, line.kind), None) if stands else None
+            if before is None:
+                rows.append(row_for(pk, line, points=line.points, n=1, now=now))
+            elif before.points != line.points:
+                rows.append(row_for(pk, line, points=line.points - before.points, n=before.n + 1, now=now))
+    left = {(pk, *key): found for pk, stands in standing.items() for key, found in stands.items() if found.points}
     rows += reversals(left, now=now) if left else []
     insert_rows(ScoreEntry, rows, columns=LINE_COLUMNS)
     return len(rows)
 
 
-def standing_lines(jobs: list[Job]) -> dict[tuple[int, str, str, str], tuple[int, int]]:
-    """What the ledgers of leads folded again say about the time that is folded: (points, lines) by lead, cause, rule and kind."""
-    if not jobs:
-        return {}
+def standing_of(jobs: list[Job]) -> dict[int, dict[LineKey, Standing]]:
+    """What the ledgers of leads folded again say about the time that is folded."""
     after = {job.lead.pk: job.after for job in jobs}
-    since = min(after.values())
-    wanted = Q(lead__in=after) & (Q(at__gt=from_micros(since)) if since > engine.EARLIEST else Q())
-    rows = ScoreEntry.objects.filter(wanted).order_by().values_list("lead_id", "cause", "rule", "kind")
-    found = rows.annotate(Sum("points"), Max("n"), Max("at"))
-    return {
-        (lead_id, cause, rule, kind): (points, n) for lead_id, cause, rule, kind, points, n, at in found if to_micros(at) > after[lead_id]
-    }
+    found = standing_lines(after, since=min(after.values(), default=engine.EARLIEST))
+    for pk, since in after.items():
+        if since > engine.EARLIEST:
+            found[pk] = {key: each for key, each in found[pk].items() if each.moment > since}
+    return found
 
 
 def row_for(lead_pk: int, line: engine.Line, *, points: int, n: int, now: datetime) -> tuple[Any, ...]:
@@ -69,12 +67,12 @@ def row_for(lead_pk: int, line: engine.Line, *, points: int, n: int, now: dateti
     return (lead_pk, lead_pk, axis, kind, cause, rule, n, raw, points, reason, version, event_of(cause), from_micros(at), now)
 
 
-def reversals(left: dict[tuple[int, str, str, str], tuple[int, int]], *, now: datetime) -> list[tuple[Any, ...]]:
+def reversals(left: dict[tuple[int, str, str, str], Standing], *, now: datetime) -> list[tuple[Any, ...]]:
     """The lines, as LINE_COLUMNS, that take back what no longer follows from the facts."""
     causes = {cause for _, cause, _, _ in left}
     firsts = ScoreEntry.objects.filter(lead__in={key[0] for key in left}, cause__in=causes, n=1)
     found = {(entry.lead_id, entry.cause, entry.rule, entry.kind): entry for entry in firsts}
-    return [reversal(found[key], points=points, n=n, now=now) for key, (points, n) in left.items()]
+    return [reversal(found[key], points=each.points, n=each.n, now=now) for key, each in left.items()]
 
 
 def reversal(first: ScoreEntry, *, points: int, n: int, now: datetime) -> tuple[Any, ...]:

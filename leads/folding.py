@@ -115,6 +115,7 @@ class Folding(Scorekeeper):
         if counts:
             self.weigh(fact, model, types)
         if is_new or traits:
+            self.shut = None
             self.open_gates(model, at, cause)
         else:
             self.try_gates(model, at, cause, types if counts else (), points=len(self.lines) > before, acted=counts and acts)

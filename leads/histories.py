@@ -2,28 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
-from django.db.models import Count, IntegerField, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count
 
 from leads.colleagues import counted_events
 from leads.engine import Fact, PastMove
-from leads.fold_jobs import COLUMNS, MOVE_COLUMNS, acts, fact_from
+from leads.fold_jobs import MOVE_COLUMNS
 from leads.models import Event, Lead, Transition
-from leads.versions_in_force import EPOCH, to_micros
+from leads.stored_facts import FACT_ORDER, read_facts
+from leads.versions_in_force import to_micros
 
 # Leads, and facts, that are read at a time. A lead with more facts than this is read alone.
 LEADS = 200
 FACTS = 20_000
-PLAIN = {"at": TextField, "properties": TextField, "traits": TextField, "identifies": IntegerField}
-PLAIN_COLUMNS = ["lead_id", *(Cast(name, PLAIN[name]()) if name in PLAIN else name for name in COLUMNS)]
-NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 
 
 class Standing(NamedTuple):
@@ -79,52 +74,20 @@ def read_histories(pks: Sequence[int], *, company_types: frozenset[str] = frozen
     """
     standing = [Standing(*row) for row in Lead.objects.filter(pk__in=pks).order_by("pk").values_list(*STANDING_COLUMNS)]
     moves, colleagues = read_moves(pks), read_colleagues(standing, company_types)
-    groups = groupby(read_facts(pks), key=lambda row: row[0])
+    events = Event.objects.filter(lead__in=pks).order_by("lead_id", "at", "source_id", "message_id")
+    groups = groupby(read_facts(events, "lead_id"), key=itemgetter(1))
     lead_id, facts = next(groups, (None, iter(())))
     for lead in standing:
         mine: list[Fact] = []
         if lead_id == lead.pk:
-            mine = [fact for _, fact in facts]
+            mine = [fact for fact, _ in facts]
             lead_id, facts = next(groups, (None, iter(())))
         if theirs := colleagues.get(lead.company or 0):
-            mine = sorted([*mine, *(fact for pk, fact in theirs if pk != lead.pk)], key=itemgetter(0, 1, 2))
+            mine = sorted([*mine, *(fact for pk, fact in theirs if pk != lead.pk)], key=FACT_ORDER)
         yield History(lead, mine, moves.get(lead.pk, []))
 
 
 STANDING_COLUMNS = ["pk", "uid", "is_known", "score", "stage_id", "stage_seq", "company_id"]
-
-
-def read_facts(pks: Sequence[int]) -> Iterator[tuple[int, Fact]]:
-    """The facts by lead, in fact order.
-
-    Columns come as the database writes them, and are read here: Django's converters cost as much as folding does.
-    """
-    rows = Event.objects.filter(lead__in=pks).order_by("lead_id", "at", "source_id", "message_id").values_list(*PLAIN_COLUMNS)
-    decode = msgspec.json.decode
-    for lead_id, at, source, key, pk, kind, properties, traits, version, identifies, verdict in rows.iterator():
-        yield (
-            lead_id,
-            Fact(
-                read_time(at),
-                source,
-                key,
-                f"event:{pk}",
-                kind,
-                {} if properties == "{}" else decode(properties),
-                {} if traits == "{}" else decode(traits),
-                version,
-                bool(identifies),
-                verdict != Event.Verdict.SUSPECT,
-                acts(kind),
-            ),
-        )
-
-
-def read_time(text: str) -> int:
-    """A time as the database writes it, in microseconds since 1970; without a zone it is UTC."""
-    at = datetime.fromisoformat(text)
-    since = at - (EPOCH if at.tzinfo else NAIVE_EPOCH)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def read_colleagues(leads: Sequence[Standing], types: frozenset[str]) -> dict[int, list[tuple[int, Fact]]]:
@@ -133,8 +96,8 @@ def read_colleagues(leads: Sequence[Standing], types: frozenset[str]) -> dict[in
     companies = {lead.company for lead in leads if lead.company}
     if not types or not companies:
         return found
-    for pk, company, *columns in counted_events(companies, types).values_list("lead_id", "lead__company_id", *COLUMNS):
-        found.setdefault(company, []).append((pk, fact_from(columns)._replace(colleague=True)))
+    for fact, pk, company in read_facts(counted_events(companies, types), "lead_id", "lead__company_id", colleague=True):
+        found.setdefault(company, []).append((pk, fact))
     return found
 
 

@@ -49,6 +49,7 @@ class Replay:
     models: dict[int, Model] = field(init=False)
     both: list[Model] = field(init=False)
     bases: dict[int, Model] = field(init=False)
+    telling: frozenset[str] | None = field(init=False)  # types of events that both may answer with other moves; None: whatever happens
 
     def __post_init__(self) -> None:
         # The id that the version would get next: of two versions the later one's gates count.
@@ -63,6 +64,7 @@ class Replay:
         needs = {key: max(each.needs.get(key, 0) for each in self.both) for each in self.both for key in each.needs}
         counters = merge_counters(self.both)
         self.bases = {each.version: replace(each, version=number + 1, counters=counters, needs=needs) for each in self.both}
+        self.telling = telling_types(self.both[-1], self.tried)
 
     @property
     def live(self) -> int | None:
@@ -84,7 +86,7 @@ class Replay:
     def rescored(self, history: History) -> Folded:
         """Everything folded as publishing with re-score will: all facts under the new model, recorded moves as they are."""
         tried = self.tried
-        facts = [fact if fact.version is not None else fact._replace(version=tried.version) for fact in history.facts]
+        facts = [fact if fact.version is not None else fact.pinned_to(tried.version) for fact in history.facts]
         models = dict.fromkeys({fact.version for fact in facts if fact.version is not None}, tried) | {tried.version: tried}
         published = [Published(EARLIEST, tried.version)]
         return self.fold(start(self.stages), facts, published, tried, past=history.past, until=self.end_of(history), models=models)
@@ -121,11 +123,15 @@ class Replay:
         facts = history.facts[place:]
         begins = self.begin(history, place, since, self.tried)
         tried = self.replay(begins, facts, history.moves, since, self.tried)
-        if live is None:
-            return Window([], tried)
+        if live is None or self.moves_alike(facts):
+            return Window(tried if live else [], tried)
         if live.exclude != self.tried.exclude:
             begins = self.begin(history, place, since, live)
         return Window(self.replay(begins, facts, history.moves, since, live), tried)
+
+    def moves_alike(self, facts: Iterable[Fact]) -> bool:
+        """Whether both models make the same moves of these facts, which saves replaying them twice."""
+        return self.telling is not None and all(fact.type not in self.telling for fact in facts)
 
     def stays(self, history: History, since: int) -> bool:
         """Whether a lead stood at `since` where no gate leads on in either model, and nobody moved it since: most that are won or lost."""
@@ -144,7 +150,7 @@ class Replay:
         """Fold on under `model`; moves by hand are made on the way, from wherever the lead then stands. Returns what gates do."""
         before = [each for each in self.versions.published if each.at < since]
         published = before if before and before[-1].version == model.version else [*before, Published(since, model.version)]
-        facts = [fact if fact.version == model.version else fact._replace(version=model.version) for fact in facts]
+        facts = [fact if fact.version == model.version else fact.pinned_to(model.version) for fact in facts]
         made: list[NewMove] = []
         for move in by_hand(moves, since):
             place = bisect_right(facts, move.at, key=itemgetter(0))
@@ -186,6 +192,21 @@ class Replay:
             published=published,
             evidence_points=settings.EVIDENCE_POINTS,
         )
+
+
+def telling_types(one: Model, other: Model) -> frozenset[str] | None:
+    """The types of events after which two models may move somebody differently; None: they may do so without any event.
+
+    Points count only where a gate asks for them. Then it must be no more than some rules that differ.
+    """
+    if (one.gates, one.derived, one.exclude) != (other.gates, other.derived, other.exclude):
+        return None
+    if not any(concerns.points for concerns in one.concerns.values()):
+        return frozenset()
+    if (one.fit, one.idle, one.limits) != (other.fit, other.idle, other.limits):
+        return None
+    differing = {kind for kind in one.rules.keys() | other.rules.keys() if one.rules.get(kind) != other.rules.get(kind)}
+    return frozenset(differing | {kind for kind, found in one.derived.items() if any(name in differing for _, name in found)})
 
 
 def by_hand(moves: Iterable[Recorded], since: int) -> list[PastMove]:

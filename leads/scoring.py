@@ -11,10 +11,11 @@ from django.utils import timezone
 from leads import engine, gates
 from leads.bulk import among
 from leads.colleagues import concerned_by, counted_events, news_for_colleagues, people_of
-from leads.fold_jobs import FACT_ORDER, Job, Plan, fact_of, plan_jobs, stage_infos, versions_of
+from leads.fold_jobs import Job, Plan, plan_jobs, stage_infos, versions_of
 from leads.fold_writes import event_of, mark_failed, postpone, save_states, write_leads, write_lines, write_states
 from leads.models import Event, FoldState, Lead, Transition
 from leads.recording import Recorded
+from leads.stored_facts import FACT_ORDER, fact_of
 from leads.versions_in_force import Versions, compiled, from_micros, live_model, read_versions, to_micros
 
 __all__ = ["compiled", "event_of", "from_micros", "live_model", "to_micros"]

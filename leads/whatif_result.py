@@ -4,15 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from django.db.models import Sum
 
 from leads.engine import Line, NewMove
 from leads.handoff import STAGE as READY
 from leads.histories import History
-from leads.models import ScoreEntry
 from leads.replay import Replay, Window
 from leads.scoring_model import DAY
-from leads.versions_in_force import to_micros
+from leads.standing import LineKey, Standing, standing_lines
 
 WEEK = 7 * DAY
 # Leads that are shown with their lines, and lines of each.
@@ -22,7 +20,6 @@ LINES = 15
 STEP = 10
 
 Counts = dict[str, int]
-LineKey = tuple[str, str, str]
 
 
 class LineChange(msgspec.Struct, array_like=True):
@@ -160,28 +157,17 @@ def arrow(from_stage: str, to_stage: str) -> str:
     return f"{from_stage}>{to_stage}"
 
 
-def standing_lines(leads: list[int]) -> dict[int, dict[LineKey, tuple[int, int]]]:
-    """What the ledger says: points and time by lead, and then by cause, rule and kind."""
-    found: dict[int, dict[LineKey, tuple[int, int]]] = {}
-    if not leads:
-        return found
-    rows = ScoreEntry.objects.filter(lead__in=leads).order_by().values_list("lead_id", "cause", "rule", "kind", "at")
-    for lead_id, cause, rule, kind, at, points in rows.annotate(Sum("points")):
-        found.setdefault(lead_id, {})[cause, rule, kind] = (points, to_micros(at))
-    return found
-
-
-def tell_lines(each: Differing, lines: Iterable[Line], standing: Mapping[LineKey, tuple[int, int]]) -> None:
+def tell_lines(each: Differing, lines: Iterable[Line], standing: Mapping[LineKey, Standing]) -> None:
     """Set the lines in which the ledger would differ, the weightiest of them in the order of time, the newest first."""
     after: dict[LineKey, tuple[int, int]] = {}
     for line in lines:
         after[line.cause, line.rule, line.kind] = (line.points, line.at)
-    nothing = (0, 0)
-    changes = [
-        LineChange(key[1], key[2], (after.get(key) or standing[key])[1], standing.get(key, nothing)[0], after.get(key, nothing)[0])
-        for key in after.keys() | standing.keys()
-        if after.get(key, nothing)[0] != standing.get(key, nothing)[0]
-    ]
+    changes = []
+    for key in after.keys() | standing.keys():
+        now, then = standing.get(key), after.get(key)
+        points = (now.points if now else 0, then[0] if then else 0)
+        if points[0] != points[1]:
+            changes.append(LineChange(key[1], key[2], then[1] if then else standing[key].moment, *points))
     changes.sort(key=lambda change: (-abs(change.after - change.before), -change.at, change.rule, change.kind))
     each.lines = sorted(changes[:LINES], key=lambda change: (-change.at, change.rule, change.kind))
     rest = changes[LINES:]

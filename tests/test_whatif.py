@@ -16,7 +16,7 @@ from django.utils import timezone
 from crm import sweep
 from leads import gates, publishing, scoring, tasks, whatif
 from leads.models import Gate, Lead, Stage, WhatIf
-from leads.replay import draft_to_try
+from leads.replay import Replay, draft_to_try
 from leads.whatif_result import load
 from tests.factories import make_event, make_lead, make_rep
 from tests.histories import DRAFTS, live_through, model, publish_with_rescore, standing, write_draft
@@ -127,6 +127,26 @@ def test_the_last_days_are_replayed_with_moves_by_hand_and_without_those_of_gate
     # Ten days ago a view made it MQL under live; under the draft only the docs count, two days ago.
     assert tally.weeks_live == {"1": {"cold>mql": 1}}
     assert tally.weeks_tried == {"0": {"cold>sql": 1}}
+
+
+ONE_RULE = model()
+ONE_RULE["scoring"]["rules"][2]["points"] = -40
+NO_POINTS = [gate for gate in model()["gates"] if gate["key"] != "hot"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("changed", [ONE_RULE, DRAFTS["points"], DRAFTS["idle and reset"]], ids=["one rule", "rules", "idle"])
+@pytest.mark.parametrize("gates_", [None, NO_POINTS], ids=["asking for points", "asking for events only"])
+def test_whoever_both_models_move_alike_is_replayed_once(gates_, changed, seed, monkeypatch):
+    live_through(seed)
+    if gates_:
+        published(model(gates=gates_))
+    write_draft(changed | ({"gates": gates_} if gates_ else {}))
+
+    once = load(ask().result)
+    monkeypatch.setattr(Replay, "moves_alike", lambda *args: False)
+
+    assert load(ask().result) == once
 
 
 def test_a_gate_that_is_new_opens_at_the_beginning_for_those_who_stand_before_it():
