@@ -25,7 +25,7 @@ from leads.versions_in_force import read_versions
 FACTS = 20_000
 REQUESTS = 200
 # For `rebuild` and what-if: so many leads with so many facts each.
-VETERANS, THEIR_FACTS = 50, 100
+VETERANS, THEIR_FACTS = 200, 100
 
 
 def all_rows() -> Iterator[Row]:
