@@ -111,7 +111,9 @@ class Folding(Scorekeeper):
         before, is_new = len(self.lines), identifies and not state.known
         if is_new:
             state.known = True
-        self.learn(fact, model)
+        ruling = model if at < self.in_force_since else self.in_force or model
+        if traits or (ruling is not None and state.fit_version != ruling.version):
+            self.learn(fact, ruling)
         if counts:
             self.weigh(fact, model, types)
         if is_new or traits:
@@ -120,14 +122,12 @@ class Folding(Scorekeeper):
         else:
             self.try_gates(model, at, cause, types if counts else (), points=len(self.lines) > before, acted=counts and acts)
 
-    def learn(self, fact: Fact, pinned: Model | None) -> None:
+    def learn(self, fact: Fact, ruling: Model | None) -> None:
         """What is said about the person; fit is looked at when something was, and for the first time under a version."""
-        state = self.state
         if fact.traits:
-            learn(state, fact.traits)
-        model = pinned if self.in_force is None or fact.at < self.in_force_since else self.in_force
-        if model is not None and (fact.traits or state.fit_version != model.version):
-            self.refit(fact.at, f"fit:{fact.cause}", model)
+            learn(self.state, fact.traits)
+        if ruling is not None:
+            self.refit(fact.at, f"fit:{fact.cause}", ruling)
 
     def weigh(self, fact: Fact, model: Model | None, types: Sequence[str]) -> None:
         """Something happened that counts: idleness ends, rules give points, conditions count it."""
