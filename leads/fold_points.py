@@ -50,9 +50,6 @@ class Scorekeeper:
         """Apply the rules of one event, by key and within the limits; a reset among them divides them."""
         view = self.view
         view.properties, view.at = fact.properties, fact.at
-        if len(rules) == 1 and rules[0].when is None and not rules[0].resets:  # most events
-            self.give_one(fact, model, rules[0])
-            return
         giving: list[Rule] = []
         for rule in rules:
             if rule.when is not None and not rule.when.holds(view):

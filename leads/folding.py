@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from leads.condition_nodes import EventView
 from leads.fold_dues import idle_due, idle_turn, next_idle, next_wake
@@ -10,7 +11,18 @@ from leads.fold_points import EXCLUDED, Scorekeeper
 from leads.fold_state import EARLIEST, LATEST, Expiry, Published, Restart, StageInfo, State
 from leads.fold_traits import learn
 from leads.score_limits import bound, clamp
-from leads.scoring_model import NOTHING, Concerns, Gate, Model, merge_counters
+from leads.scoring_model import NOTHING, Concerns, Counter, Gate, Model, Rule, merge_counters
+
+
+class Kind(NamedTuple):
+    """What a fold does with events of some types at once that are pinned to one version: looked up once."""
+
+    model: Model | None
+    types: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    lone: Rule | None  # the only rule, if that gives points and asks for nothing
+    counters: tuple[Counter, ...]
+    derives: bool  # it may be of further types, going by its properties
 
 
 class Folding(Scorekeeper):
@@ -21,6 +33,7 @@ class Folding(Scorekeeper):
     ) -> None:
         super().__init__(state, evidence_points)
         self.models = models
+        self.kinds: dict[int | None, dict[str | tuple[str, ...], Kind]] = {}
         self.live = None if live is None else models.get(live)
         self.positions = {stage.key: stage.position for stage in stages}
         self.in_force: Model | None = None
@@ -94,16 +107,20 @@ class Folding(Scorekeeper):
 
     # --- facts
 
-    def take(self, fact: Fact) -> None:
+    def take(self, fact: Fact) -> None:  # noqa: C901 - every fact comes by here: its parts as functions would cost more than what they do
         """One fact: who it is, what it is worth, what it opens."""
         at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
         state = self.state
         state.events += 1
-        model = self.models.get(version)  # type: ignore[arg-type]
-        types = (kind,) if model is None or kind not in model.derived else model.types_of(kind, properties)
+        try:
+            model, types, rules, lone, counters, derives = self.kinds[version][kind]
+        except KeyError:
+            model, types, rules, lone, counters, derives = self.look_up(version, kind, (kind,))
+        if derives and model is not None and len(more := model.types_of(kind, properties)) > 1:
+            _, types, rules, lone, counters, _ = self.kinds[version].get(more) or self.look_up(version, more, more)
         if colleague:
             if counts:
-                self.count(fact, types)
+                self.count(fact, counters)
                 self.try_gates(model, at, cause, types)
             return
         if state.first is None:
@@ -115,12 +132,31 @@ class Folding(Scorekeeper):
         if traits or (ruling is not None and state.fit_version != ruling.version):
             self.learn(fact, ruling)
         if counts:
-            self.weigh(fact, model, types)
+            if acts:
+                self.act(at)
+            if rules and model is not None:
+                if lone is not None:
+                    self.give_one(fact, model, lone)
+                else:
+                    self.score(fact, model, rules)
+            if counters:
+                self.count(fact, counters)
+        points, shut = len(self.lines) > before, self.shut
         if is_new or traits:
             self.shut = None
             self.open_gates(model, at, cause)
-        else:
-            self.try_gates(model, at, cause, types if counts else (), points=len(self.lines) > before, acted=counts and acts)
+        elif shut is None or model is not self.shut_in or model is not self.in_force or shut.concerned(types, points, acts):
+            self.try_gates(model, at, cause, types if counts else (), points=points, acted=counts and acts)
+
+    def look_up(self, version: int | None, key: str | tuple[str, ...], types: tuple[str, ...]) -> Kind:
+        """What is done with events of these types."""
+        model = None if version is None else self.models.get(version)
+        rules = model.rules_for(types) if model else ()
+        lone = rules[0] if len(rules) == 1 and rules[0].when is None and not rules[0].resets else None
+        counters = tuple(counter for name in types for counter in self.counters.get(name, ()))
+        found = Kind(model, types, rules, lone, counters, derives=model is not None and key in model.derived)
+        self.kinds.setdefault(version, {})[key] = found
+        return found
 
     def learn(self, fact: Fact, ruling: Model | None) -> None:
         """What is said about the person; fit is looked at when something was, and for the first time under a version."""
@@ -128,17 +164,6 @@ class Folding(Scorekeeper):
             learn(self.state, fact.traits)
         if ruling is not None:
             self.refit(fact.at, f"fit:{fact.cause}", ruling)
-
-    def weigh(self, fact: Fact, model: Model | None, types: Sequence[str]) -> None:
-        """Something happened that counts: idleness ends, rules give points, conditions count it."""
-        if fact.acts:
-            self.act(fact.at)
-        if model is not None:
-            rules = model.rules.get(fact.type) if len(types) == 1 else model.rules_for(tuple(types))
-            if rules:
-                self.score(fact, model, rules)
-        if fact.type in self.counters or len(types) > 1:
-            self.count(fact, types)
 
     def begin(self, at: int) -> None:
         """The first fact about the person: from now on idleness and stays are measured."""
@@ -162,21 +187,20 @@ class Folding(Scorekeeper):
         if waits is not None and waits.idles:
             self.wake_after(at, waits.idles[0])
 
-    def count(self, fact: Fact, types: Sequence[str]) -> None:
+    def count(self, fact: Fact, counters: Sequence[Counter]) -> None:
         """Remember when it happened for every event condition that asks; it will leave the windows that gates wait for."""
-        at, colleague, counters = fact.at, fact.colleague, self.state.counters
-        waits = None if self.in_force is None else self.in_force.waits.get(self.state.stage)
-        for name in types:
-            for counter in self.counters.get(name, ()):
-                if colleague and not counter.of_company:
-                    continue
-                if counter.when is None or counter.when.holds(EventView(fact.properties)):
-                    times = counters.get(counter.key)
-                    if times is None:
-                        times = counters[counter.key] = []
-                    counter.remember(times, at)
-                    if waits is not None and counter.key in waits.falling:
-                        self.wake_after(at, waits.falling[counter.key])
+        at, state = fact.at, self.state
+        waits = None if self.in_force is None else self.in_force.waits.get(state.stage)
+        for counter in counters:
+            if fact.colleague and not counter.of_company:
+                continue
+            if counter.when is None or counter.when.holds(EventView(fact.properties)):
+                times = state.counters.get(counter.key)
+                if times is None:
+                    times = state.counters[counter.key] = []
+                counter.remember(times, at)
+                if waits is not None and counter.key in waits.falling:
+                    self.wake_after(at, waits.falling[counter.key])
 
     # --- time
 
@@ -341,7 +365,7 @@ class Folding(Scorekeeper):
             return
         if not self.ahead:
             shut = model.concerns.get(state.stage, NOTHING) if self.shut is None else self.shut
-            if not (points and shut.points) and not (acted and shut.acts) and shut.types.isdisjoint(types):
+            if not shut.concerned(types, points, acted):
                 return
         self.open_gates(model, at, cause)
 

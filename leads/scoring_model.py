@@ -1,6 +1,6 @@
 """A published scoring model, compiled: rules, fit, gates and counters found by what the engine asks for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -99,6 +99,10 @@ class Concerns:
     types: frozenset[str] = frozenset()
     points: bool = False
     acts: bool = False
+
+    def concerned(self, types: Sequence[str], points: bool, acted: bool) -> bool:  # noqa: FBT001 - asked at every fact
+        """Whether something of the kind happened: events of these types, points, anything done."""
+        return (self.points and points) or (self.acts and acted) or not self.types.isdisjoint(types)
 
     def __or__(self, other: "Concerns") -> "Concerns":
         """What can make one or the other hold."""
