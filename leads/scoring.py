@@ -151,8 +151,8 @@ def lock_leads(pks: Iterable[int]) -> dict[int, Lead]:
     pks = list(pks)
     if not pks:
         return {}
-    rows = Lead.objects.filter(pk__in=among(pks)).select_related("company").order_by("pk")
-    return {lead.pk: lead for lead in rows.select_for_update(no_key=True, of=("self",))}
+    rows = Lead.objects.filter(pk__in=among(pks)).order_by("pk")
+    return {lead.pk: lead for lead in rows.select_for_update(no_key=True)}
 
 
 def fold_leads(
