@@ -13,6 +13,7 @@ Every key and every event remembers its `first_lead`: whose key named it, also w
 another long ago. So a merge can be taken apart exactly (leads/merging.py).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,7 +43,7 @@ class Person:
     """A lead as this group sees it: the row, its keys, and what became of it."""
 
     lead: Lead
-    keys: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in Kind})
+    keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     absorbed_by: "Person | None" = None
     into: Lead | None = None  # who named it: `absorbed_by`, or one that is part of that
     why: str = ""
@@ -82,7 +83,7 @@ def keys_of(arrival: Arrival) -> list[Key]:
         (Kind.ANONYMOUS_ID, message.anonymous_id),
         (Kind.ANONYMOUS_ID, message.previous_id),
     ]
-    return [(str(kind), value) for kind, value in named if value]
+    return [(kind.value, value) for kind, value in named if value]
 
 
 class Directory:
@@ -114,6 +115,7 @@ class Directory:
     def lock(self, wanted: set[Key], uids: set[str]) -> None:
         """Look the keys up without locks, lock their leads in pk order, look again under the locks.
 
+        A key that went to somebody else in between looks like one nobody owns, until `write_keys` finds it taken.
         Colleagues who are folded too are locked with them: whoever locks them later may meet somebody who comes the other way.
         """
         found = {row.lead_id for row in owners_of(wanted)}
@@ -122,18 +124,17 @@ class Directory:
         locked = scoring.lock_leads(found | scoring.colleagues_of(found, {arrival.incoming.type for arrival in self.arrivals}))
         rows = {pk: locked[pk] for pk in sorted(found) if pk in locked}
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
-        for kind, value, lead_id in Identity.objects.filter(lead__in=among(rows)).values_list("kind", "value", "lead_id"):
-            self.people[lead_id].keys[kind].add(value)
-        for row in owners_of(wanted):
-            if row.lead_id not in rows:
+        for kind, value, lead_id, first_lead_id in Identity.objects.filter(lead__in=among(rows)).values_list(*Owned._fields):
+            person = self.people[lead_id]
+            person.keys[kind].add(value)
+            if (kind, value) in wanted:
+                self.owners[kind, value] = person
+                self.first_leads[kind, value] = person.lead if first_lead_id == lead_id else Lead(pk=first_lead_id)
+        for pk, person in self.people.items():
+            if (survivor := person.lead.merged_into_id or pk) not in rows:
                 raise GroupChanged
-            self.owners[row.kind, row.value] = self.people[row.lead_id]
-            is_its_own = row.first_lead_id == row.lead_id
-            self.first_leads[row.kind, row.value] = rows[row.lead_id] if is_its_own else Lead(pk=row.first_lead_id)
-        for person in self.people.values():
-            if (survivor := person.lead.merged_into_id or person.lead.pk) not in rows:
-                raise GroupChanged
-            self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
+            if uids:
+                self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
 
     def place(self, arrival: Arrival) -> Person:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""

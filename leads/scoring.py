@@ -83,7 +83,7 @@ def colleagues_of(lead_pks: Iterable[int], types: Iterable[str]) -> set[int]:
     """Everybody who is folded too when these leads do things of these types: their companies' people, if any counts for all."""
     if read_versions().company_types.isdisjoint(types):
         return set()
-    return people_of(Lead.objects.filter(pk__in=list(lead_pks)).exclude(company=None).values("company"))
+    return people_of(Lead.objects.filter(pk__in=among(lead_pks)).exclude(company=None).values("company"))
 
 
 # --- what time brings -----------------------------------------------------------------------------
