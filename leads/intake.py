@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.utils import OperationalError
 from django.utils import timezone
 
-from leads import consents, identity, parsing, scoring
+from leads import consents, engine, identity, parsing, scoring
 from leads.bell import ring
 from leads.bulk import among, update_rows
 from leads.companies import assign_companies
@@ -253,7 +253,8 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     leads = directory.leads()
     moved = companies_left(directory, merges) | assign_and_compare(fresh, leads)
     write_people(leads, told=told_about(fresh) | set(merges.values()))
-    new = write_events(fresh)
+    model = scoring.live_model()
+    new = write_events(fresh, version_id=model.version if model else None)
     consents.write([arrival for arrival in fresh if arrival.event], granted)
     count_results(deliveries, new, again)
     others = scoring.lock_leads({event.lead_id for event in again} - leads.keys())
@@ -265,7 +266,7 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     for event in events:  # one object for each lead: what one step changes, the next one sees
         event.lead = leads[event.lead_id]
     refold = {*merges.values(), *(event.lead_id for event in again), *scoring.concerned_by_moves(moved)}
-    recorded = Recorded(now, types_of(events), joined=frozenset(event.pk for event in joined), refold=refold)
+    recorded = Recorded(now, types_of(events, model), joined=frozenset(event.pk for event in joined), refold=refold)
     return Stored(events, recorded)
 
 
@@ -370,7 +371,6 @@ def joined_history(lead_pks: set[int], new: list[Event], *, now: datetime) -> li
     return list(recent.exclude(pk__in=[event.pk for event in new]))
 
 
-def types_of(events: list[Event]) -> dict[int, tuple[str, ...]]:
+def types_of(events: list[Event], model: engine.Model | None) -> dict[int, tuple[str, ...]]:
     """Each event's own type and those the live model derives from it."""
-    model = scoring.live_model()
     return {event.pk: model.types_of(event.type, event.properties) if model else (event.type,) for event in events}
