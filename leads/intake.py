@@ -5,10 +5,12 @@ taken one by one: then the events of a delivery are kept even when scoring or ca
 delivery is marked failed and its automation is tried again later.
 """
 
+import gc
 import json
 import traceback
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,7 +113,8 @@ def drain() -> int:
     if not pks:
         return 0
     try:
-        with_retries(pks, token)
+        with without_collector():
+            with_retries(pks, token)
     except ClaimLost:
         log.warning("claim_lost", deliveries=len(pks))
     except Exception as error:
@@ -119,6 +122,19 @@ def drain() -> int:
         for pk in pks:
             drain_alone(pk, token)
     return len(pks)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Let the garbage collector rest: what a group is made of lives until its end, and goes without its help.
+
+    To look through it again and again would take a tenth of the time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def choose_group(candidates: list[Delivery]) -> list[Delivery]:
