@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -80,7 +80,7 @@ class Incoming(msgspec.Struct, frozen=True):
     digest: str
 
 
-class Letter(NamedTuple):
+class Letter(msgspec.Struct, frozen=True):
     """Where a message came from."""
 
     index: int
