@@ -24,8 +24,8 @@ PROFILE_COLUMNS = ["traits", *TRAIT_COLUMNS]
 # What changes with every fact.
 WARMTH_COLUMNS = ["engagement", "fit", "is_known", "excluded", "last_event_at", "last_event_type"]
 STATE_COLUMNS = ["state", "version", "due_at", "again", "error", "traceback", "failed_at"]
-PROFILE_OF = attrgetter("pk", *PROFILE_COLUMNS)
-WARMTH_OF = attrgetter("pk", *WARMTH_COLUMNS)
+PROFILE_OF = attrgetter("id", *PROFILE_COLUMNS)
+WARMTH_OF = attrgetter("id", *WARMTH_COLUMNS)
 LINE_COLUMNS = [
     *("lead", "first_lead", "axis", "kind", "cause", "rule", "n", "raw"),
     *("points", "reason", "version", "event", "at", "recorded_at"),

@@ -6,7 +6,7 @@ What a process has noted a moment ago it does not note again: a steady stream of
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from django.db import transaction
@@ -103,10 +103,11 @@ def news_in(events: Iterable[Event], types: Mapping[int, tuple[str, ...]], now: 
     """
     found: dict[Key, Sight] = {}
     latest: dict[Key, datetime] = {}
+    fresh = cache(partial(memory.fresh, now=now))
 
     def see(key: Key, value: Any, at: datetime) -> None:
         latest[key] = at
-        before, kind = found.get(key) or memory.fresh(key, now), kind_of(value)
+        before, kind = found.get(key) or fresh(key), kind_of(value)
         if before and before.has_all_of(kind):
             return
         example = example_of(key[1].rpartition(".")[2], value)
@@ -118,7 +119,7 @@ def news_in(events: Iterable[Event], types: Mapping[int, tuple[str, ...]], now: 
         leaves = [(f"event.{path}", value) for path, value in flat(event.properties)]
         for name in types.get(event.pk, (event.type,)):
             latest[name, ""] = event.at
-            if not memory.fresh((name, ""), now):
+            if not fresh((name, "")):
                 found[name, ""] = Sight("", (), event.at)
             for path, value in leaves:
                 see((name, path), value, event.at)
