@@ -75,7 +75,9 @@ def among(values: Iterable[Any], kind: str = "bigint") -> Any:
     """What a `…__in` takes, for many values of a `kind` of column: on PostgreSQL one parameter instead of one for each."""
     if not is_postgresql():
         return list(values)
-    return RawSQL(f"SELECT unnest(%s::{kind}[])", [list(values)])  # noqa: S611 - one of our own words
+    # Numbers as one text: the driver would write each by itself.
+    array = list(values) if kind == "text" else f"{{{','.join(map(str, values))}}}"
+    return RawSQL(f"SELECT unnest(%s::{kind}[])", [array])  # noqa: S611 - one of our own words
 
 
 # --- how rows are sent ----------------------------------------------------------------------------
