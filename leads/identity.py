@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from django.db.models import Q
@@ -102,10 +103,11 @@ class Directory:
 
     def place_all(self) -> None:
         """Give every arrival its lead. Raises GroupChanged when another worker was quicker with one of the keys."""
-        wanted = {key for arrival in self.arrivals for key in keys_of(arrival)}
+        keys = [keys_of(arrival) for arrival in self.arrivals]
+        wanted = set(chain.from_iterable(keys))
         uids = {arrival.incoming.lead_uid for arrival in self.arrivals if arrival.incoming.lead_uid}
         self.lock(wanted, uids)
-        placed = [(arrival, self.place(arrival)) for arrival in self.arrivals]
+        placed = [(arrival, self.place(arrival, theirs)) for arrival, theirs in zip(self.arrivals, keys, strict=True)]
         Lead.objects.bulk_create([person.lead for person in self.new])
         for arrival, person in placed:
             arrival.lead = person.root.lead
@@ -136,9 +138,8 @@ class Directory:
             if uids:
                 self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
 
-    def place(self, arrival: Arrival) -> Person:
+    def place(self, arrival: Arrival, keys: list[Key]) -> Person:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""
-        keys = keys_of(arrival)
         named = {kind: value for kind, value in reversed(keys)}
         target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, NOBODY)
         if arrival.incoming.lead_uid in self.by_uid:
