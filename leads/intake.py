@@ -44,6 +44,10 @@ BACK_OFF = [
 # How far back the history of somebody who just became known can still start a campaign.
 JOINED_WINDOW = timedelta(days=30)
 TRIES = 3
+RESULTS = ["stored", "duplicates", "rejected"]
+# What is needed of a delivery to read and to close it.
+READ_COLUMNS = ["source", "door", "body", "receipt", "received_at", "historical", "message_count", "attempts", *RESULTS]
+LEAD: Any = Event._meta.get_field("lead")
 
 
 class ClaimLost(Exception):
@@ -176,7 +180,8 @@ def again_if_others_interfere(work: Callable[[], None]) -> None:
 
 def load(pks: Iterable[int]) -> list[Delivery]:
     """The claimed deliveries, oldest first."""
-    return list(Delivery.objects.filter(pk__in=among(pks)).prefetch_related("source").order_by("due_at", "pk"))
+    deliveries = Delivery.objects.filter(pk__in=among(pks)).only(*READ_COLUMNS)
+    return list(deliveries.prefetch_related("source").order_by("due_at", "pk"))
 
 
 def record(deliveries: list[Delivery], *, token: uuid.UUID) -> None:
@@ -237,9 +242,6 @@ def postpone(delivery: Delivery, error: Exception, *, token: uuid.UUID, now: dat
     write_back([delivery], ["state", "due_at", "error", "traceback", "attempts", *RESULTS], token=token)
 
 
-RESULTS = ["stored", "duplicates", "rejected"]
-
-
 def write_back(deliveries: list[Delivery], columns: list[str], *, token: uuid.UUID) -> None:
     """Write results and give the claim back, if it is still ours."""
     rows = [[delivery.pk, *(getattr(delivery, name) for name in columns), None, None, 0, token] for delivery in deliveries]
@@ -280,7 +282,7 @@ def store(deliveries: list[Delivery], *, now: datetime) -> Stored:
     joined = joined_history({*merges.values(), *directory.newly_known()}, new, now=now)
     events = sorted([*new, *again, *joined], key=lambda event: (event.at, event.source_id, event.message_id))
     for event in events:  # one object for each lead: what one step changes, the next one sees
-        event.lead = leads[event.lead_id]
+        LEAD.set_cached_value(event, leads[event.lead_id])
     refold = {*merges.values(), *(event.lead_id for event in again), *scoring.concerned_by_moves(moved)}
     recorded = Recorded(now, types_of(events, model), joined=frozenset(event.pk for event in joined), refold=refold)
     return Stored(events, recorded)
