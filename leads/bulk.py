@@ -75,7 +75,9 @@ def among(values: Iterable[Any], kind: str = "bigint") -> Any:
     """What a `…__in` takes, for many values of a `kind` of column: on PostgreSQL one parameter instead of one for each."""
     if not is_postgresql():
         return list(values)
-    return RawSQL(f"SELECT unnest(%s::{kind}[])", [list(values)])  # noqa: S611 - one of our own words
+    # Numbers as one text: the driver would write each by itself.
+    array = list(values) if kind == "text" else f"{{{','.join(map(str, values))}}}"
+    return RawSQL(f"SELECT unnest(%s::{kind}[])", [array])  # noqa: S611 - one of our own words
 
 
 # --- how rows are sent ----------------------------------------------------------------------------
@@ -84,15 +86,21 @@ def among(values: Iterable[Any], kind: str = "bigint") -> Any:
 def row_source(fields: Sequence[Any], rows: Rows) -> tuple[str, list[Any]]:
     """The rows as something to select from, called v with the columns c0, c1, …, and its parameters."""
     if is_postgresql():
-        names = [f"c{i}" for i in range(len(fields))]
-        kinds = ", ".join(f"{name} {type_of(field)}" for name, field in zip(names, fields, strict=True))
-        text = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+        kinds = ", ".join(f"c{i} {type_of(field)}" for i, field in enumerate(fields))
+        line_of = line_type(len(fields))
+        text = msgspec.json.encode([line_of(*row) for row in rows]).decode()
         return f"json_to_recordset(%s::json) AS v ({kinds})", [text]
     line = "(" + ", ".join(["%s"] * len(fields)) + ")"
     values = ", ".join([line] * len(rows))
     columns = ", ".join(f"column{i + 1} AS c{i}" for i in range(len(fields)))
     source = f"(SELECT {columns} FROM (VALUES {values})) AS v"  # noqa: S608 - placeholders
     return source, [value for row in prepared(fields, rows) for value in row]
+
+
+@cache
+def line_type(length: int) -> type[msgspec.Struct]:
+    """A row of so many columns, written as {"c0": …, "c1": …}."""
+    return msgspec.defstruct("Line", [f"c{i}" for i in range(length)])
 
 
 def prepared(fields: Sequence[Any], rows: Rows) -> list[list[Any]]:

@@ -74,7 +74,8 @@ def assign_companies(arrivals: Sequence[Arrival]) -> None:
 
     What a message says explicitly wins over the mail domain, the later message over the earlier one.
     """
-    wanted = [(arrival, description) for arrival in arrivals if (description := describe(arrival)).says_something]
+    telling = [arrival for arrival in arrivals if arrival.email or "company" in arrival.incoming.traits]
+    wanted = [(arrival, description) for arrival in telling if (description := describe(arrival)).says_something]
     if not wanted:
         return
     shelf = Shelf([description for _, description in wanted])

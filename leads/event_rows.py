@@ -5,7 +5,7 @@ from typing import Any
 from django.db import connection
 
 from leads.bulk import among, insert_rows
-from leads.models import Event, ScoringVersion
+from leads.models import Event
 from leads.recording import Arrival
 
 EVENT_COLUMNS = [
@@ -16,9 +16,11 @@ ATTRIBUTE_OF = {field.name: field.attname for field in Event._meta.concrete_fiel
 ATTRIBUTES = [ATTRIBUTE_OF[column] for column in ("id", *EVENT_COLUMNS)]
 
 
-def write_events(arrivals: list[Arrival]) -> list[Event]:
-    """Insert the events and return those that are really new: a parallel worker may have stored the same message."""
-    version_id = ScoringVersion.objects.order_by("-number").values_list("pk", flat=True).first()
+def write_events(arrivals: list[Arrival], *, version_id: int | None) -> list[Event]:
+    """Insert the events, to be scored by this version, and return those that are really new.
+
+    A parallel worker may have stored the same message.
+    """
     rows = [row_for(arrival, version_id=version_id) for arrival in arrivals]
     insert_rows(Event, rows, columns=EVENT_COLUMNS, ignore_conflicts=True)
     by_key = {

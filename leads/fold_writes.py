@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -23,6 +24,8 @@ PROFILE_COLUMNS = ["traits", *TRAIT_COLUMNS]
 # What changes with every fact.
 WARMTH_COLUMNS = ["engagement", "fit", "is_known", "excluded", "last_event_at", "last_event_type"]
 STATE_COLUMNS = ["state", "version", "due_at", "again", "error", "traceback", "failed_at"]
+PROFILE_OF = attrgetter("id", *PROFILE_COLUMNS)
+WARMTH_OF = attrgetter("id", *WARMTH_COLUMNS)
 LINE_COLUMNS = [
     *("lead", "first_lead", "axis", "kind", "cause", "rule", "n", "raw"),
     *("points", "reason", "version", "event", "at", "recorded_at"),
@@ -141,19 +144,16 @@ def postpone(plan: Plan, *, now: datetime) -> None:
 def write_leads(jobs: list[Job], *, new: dict[int, list[Event]]) -> None:
     """Write the columns that facts decide: the two sums, knownness, the last event; names and traits where something was said."""
     for job in jobs:
-        set_columns(job.lead, job.result.state)
+        set_warmth(job.lead, job.result.state)
         for event in new.get(job.lead.pk, []):
             note_last_event(job.lead, event)
-    update_rows(Lead, [values_of(job.lead, WARMTH_COLUMNS) for job in jobs], columns=WARMTH_COLUMNS)
-    told = [job.lead for job in jobs if job.again or job.lead.unconfirmed_email or is_told(job)]
+    update_rows(Lead, [WARMTH_OF(job.lead) for job in jobs], columns=WARMTH_COLUMNS)
+    told = [job for job in jobs if job.again or job.lead.unconfirmed_email or is_told(job)]
     if told:
-        update_rows(Lead, [values_of(lead, PROFILE_COLUMNS) for lead in told], columns=PROFILE_COLUMNS)
-        search.index_leads(told)
-
-
-def values_of(lead: Lead, columns: list[str]) -> tuple[Any, ...]:
-    """The row of a lead for update_rows."""
-    return (lead.pk, *(getattr(lead, name) for name in columns))
+        for job in told:
+            set_profile(job.lead, job.result.state)
+        update_rows(Lead, [PROFILE_OF(job.lead) for job in told], columns=PROFILE_COLUMNS)
+        search.index_leads([job.lead for job in told])
 
 
 def is_told(job: Job) -> bool:
@@ -161,10 +161,14 @@ def is_told(job: Job) -> bool:
     return any(fact.traits and not fact.colleague for fact in job.facts)
 
 
-def set_columns(lead: Lead, state: engine.State) -> None:
-    """Take over (not saved) what the fold says about a lead."""
+def set_warmth(lead: Lead, state: engine.State) -> None:
+    """Take over (not saved) how warm the fold says a lead is."""
     lead.engagement, lead.fit, lead.excluded = state.engagement, state.fit, state.excluded
     lead.is_known = lead.is_known or state.known
+
+
+def set_profile(lead: Lead, state: engine.State) -> None:
+    """Take over (not saved) what facts told about a lead."""
     lead.traits = {key: value for key, value in state.traits.items() if key not in TRAIT_COLUMNS and key != "company"}
     for column, length in TRAIT_COLUMNS.items():
         value = state.traits.get(column)

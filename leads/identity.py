@@ -13,10 +13,12 @@ Every key and every event remembers its `first_lead`: whose key named it, also w
 another long ago. So a merge can be taken apart exactly (leads/merging.py).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from django.db.models import Q
@@ -42,7 +44,7 @@ class Person:
     """A lead as this group sees it: the row, its keys, and what became of it."""
 
     lead: Lead
-    keys: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in Kind})
+    keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     absorbed_by: "Person | None" = None
     into: Lead | None = None  # who named it: `absorbed_by`, or one that is part of that
     why: str = ""
@@ -82,7 +84,7 @@ def keys_of(arrival: Arrival) -> list[Key]:
         (Kind.ANONYMOUS_ID, message.anonymous_id),
         (Kind.ANONYMOUS_ID, message.previous_id),
     ]
-    return [(str(kind), value) for kind, value in named if value]
+    return [(kind.value, value) for kind, value in named if value]
 
 
 class Directory:
@@ -101,10 +103,11 @@ class Directory:
 
     def place_all(self) -> None:
         """Give every arrival its lead. Raises GroupChanged when another worker was quicker with one of the keys."""
-        wanted = {key for arrival in self.arrivals for key in keys_of(arrival)}
+        keys = [keys_of(arrival) for arrival in self.arrivals]
+        wanted = set(chain.from_iterable(keys))
         uids = {arrival.incoming.lead_uid for arrival in self.arrivals if arrival.incoming.lead_uid}
         self.lock(wanted, uids)
-        placed = [(arrival, self.place(arrival)) for arrival in self.arrivals]
+        placed = [(arrival, self.place(arrival, theirs)) for arrival, theirs in zip(self.arrivals, keys, strict=True)]
         Lead.objects.bulk_create([person.lead for person in self.new])
         for arrival, person in placed:
             arrival.lead = person.root.lead
@@ -114,6 +117,7 @@ class Directory:
     def lock(self, wanted: set[Key], uids: set[str]) -> None:
         """Look the keys up without locks, lock their leads in pk order, look again under the locks.
 
+        A key that went to somebody else in between looks like one nobody owns, until `write_keys` finds it taken.
         Colleagues who are folded too are locked with them: whoever locks them later may meet somebody who comes the other way.
         """
         found = {row.lead_id for row in owners_of(wanted)}
@@ -122,22 +126,20 @@ class Directory:
         locked = scoring.lock_leads(found | scoring.colleagues_of(found, {arrival.incoming.type for arrival in self.arrivals}))
         rows = {pk: locked[pk] for pk in sorted(found) if pk in locked}
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
-        for kind, value, lead_id in Identity.objects.filter(lead__in=among(rows)).values_list("kind", "value", "lead_id"):
-            self.people[lead_id].keys[kind].add(value)
-        for row in owners_of(wanted):
-            if row.lead_id not in rows:
+        for kind, value, lead_id, first_lead_id in Identity.objects.filter(lead__in=among(rows)).values_list(*Owned._fields):
+            person = self.people[lead_id]
+            person.keys[kind].add(value)
+            if (kind, value) in wanted:
+                self.owners[kind, value] = person
+                self.first_leads[kind, value] = person.lead if first_lead_id == lead_id else Lead(pk=first_lead_id)
+        for pk, person in self.people.items():
+            if (survivor := person.lead.merged_into_id or pk) not in rows:
                 raise GroupChanged
-            self.owners[row.kind, row.value] = self.people[row.lead_id]
-            is_its_own = row.first_lead_id == row.lead_id
-            self.first_leads[row.kind, row.value] = rows[row.lead_id] if is_its_own else Lead(pk=row.first_lead_id)
-        for person in self.people.values():
-            if (survivor := person.lead.merged_into_id or person.lead.pk) not in rows:
-                raise GroupChanged
-            self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
+            if uids:
+                self.by_uid[str(person.lead.uid)] = (self.people[survivor], person.lead)
 
-    def place(self, arrival: Arrival) -> Person:
+    def place(self, arrival: Arrival, keys: list[Key]) -> Person:
         """The person one message belongs to, after attaching its keys and joining what belongs together."""
-        keys = keys_of(arrival)
         named = {kind: value for kind, value in reversed(keys)}
         target, arrival.first_lead = self.owner_of_highest(keys, named) or (None, NOBODY)
         if arrival.incoming.lead_uid in self.by_uid:

@@ -45,6 +45,7 @@ def example_of(key: str, value: Any) -> str | int | float | bool | None:
     return None if not isinstance(value, bool) and abs(value) >= LARGEST else value
 
 
+@lru_cache(maxsize=1024)
 def example_text(key: str, text: str) -> str | None:
     """A text as an example."""
     if ADDRESS.fullmatch(text):

@@ -117,7 +117,7 @@ def take_over(survivor: Lead, absorbed: Lead) -> None:
     """Let the survivor have what the absorbed lead knew and it did not (not saved)."""
     if survivor.company_id is None and survivor.value is None:
         survivor.value, survivor.currency = absorbed.value, absorbed.currency
-    survivor.company = survivor.company or absorbed.company
+    survivor.company_id = survivor.company_id or absorbed.company_id
     survivor.unconfirmed_email = survivor.unconfirmed_email or absorbed.unconfirmed_email
     survivor.first_seen_at = min(survivor.first_seen_at, absorbed.first_seen_at)
     owners = [pk for pk in (survivor.owner_id, absorbed.owner_id) if pk]

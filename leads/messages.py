@@ -6,7 +6,6 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -37,6 +36,8 @@ FUTURE = timedelta(hours=24)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 DERIVED_IDS = uuid.UUID("6f1c1cbd-9a5f-5d0c-8e53-6d2f6f7cbb1e")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
+# The one form in which the same content always gives the same bytes.
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=datetime.isoformat)
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ufffd]")
 # What broken clients send instead of nobody: believing them would merge thousands of people into one.
 NOBODY = frozenset(
@@ -79,8 +80,7 @@ class Incoming(msgspec.Struct, frozen=True):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True):
     """Where a message came from."""
 
     index: int
@@ -367,8 +367,7 @@ def happened_at(stamp: datetime | None, message: Json, letter: Letter) -> dateti
 
 def digest_of(content: Json) -> str:
     """What the message says, as 32 hex digits."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=datetime.isoformat)
-    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(CANONICAL.encode(content).encode(), digest_size=16).hexdigest()
 
 
 def message_id_of(message: Json, letter: Letter, *, digest: str, stamp: datetime | None) -> str:

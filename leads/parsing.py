@@ -34,6 +34,7 @@ STRINGS = re.compile(STRING, re.DOTALL)
 # Brackets as signed bytes: +1 opens, -1 closes.
 LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+NOT_STRUCTURE = bytes(set(range(256)) - set(b'[{]}"'))
 BAD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 ESCAPES = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))")
 NOT_NUMBERS = re.compile(rb"(" + STRING + rb")|-?(?:NaN|Infinity)", re.DOTALL)
@@ -140,7 +141,7 @@ def key_in(body: bytes) -> str | None:
     """The `writeKey` of a body, if it can be read and has one."""
     try:
         text = clean(body)
-        key = strictly(text, open_envelope).writeKey if depth(text) <= MAX_DEPTH else None
+        key = strictly(text, open_envelope).writeKey if not is_too_deep(text) else None
     except BadRequest:
         return None
     return key if isinstance(key, str) else None
@@ -148,8 +149,15 @@ def key_in(body: bytes) -> str | None:
 
 def depth(text: bytes) -> int:
     """How deep arrays and objects nest, without parsing them."""
+    if b"\\" not in text:  # every quote begins or ends a string: what else stands there does not matter
+        text = text.translate(None, NOT_STRUCTURE)
     brackets = STRINGS.sub(b"", text).translate(LEVELS, NOT_BRACKETS)
     return max(itertools.accumulate(memoryview(brackets).cast("b")), default=0)
+
+
+def is_too_deep(text: bytes) -> bool:
+    """Whether arrays and objects nest deeper than allowed; most have not even so many brackets."""
+    return text.count(b"[") + text.count(b"{") > MAX_DEPTH and depth(text) > MAX_DEPTH
 
 
 def split(text: bytes, door: Delivery.Door) -> Opened:
@@ -167,7 +175,7 @@ def open_lines(text: bytes) -> Opened:
 
 def open_json(text: bytes, door: Delivery.Door) -> Opened:
     """The messages of one JSON value: a batch, a list, or the value itself."""
-    if depth(text) > MAX_DEPTH:
+    if is_too_deep(text):
         raise BadRequest(400, "too_deep", f"arrays and objects nest deeper than {MAX_DEPTH}")
     first = text.lstrip()[:1]
     is_batch = door in {Door.BATCH, Door.IMPORT}
@@ -221,7 +229,7 @@ def decode(item: bytes) -> Any:
         raise Refused("batch_not_array", '"batch" must be a list of messages')
     if len(item) > MAX_MESSAGE_BYTES:
         raise Refused("item_too_large", f"{len(item)} bytes; a message has at most {MAX_MESSAGE_BYTES}")
-    if depth(item) > MAX_DEPTH:
+    if is_too_deep(item):
         raise Refused("too_deep", f"arrays and objects nest deeper than {MAX_DEPTH}")
     try:
         return DECODER.decode(item.decode())

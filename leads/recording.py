@@ -18,16 +18,14 @@ class Arrival:
     #: Whose key named it: the lead itself, or one that was merged into it.
     first_lead: Lead = field(init=False)
     event: Event | None = None
+    #: Whether its word on who somebody is may be taken: a server key, or the product itself.
+    trusted: bool = field(init=False)
+    #: The address it names a person by; one that a browser key brings names nobody until confirmed.
+    email: str | None = field(init=False)
 
-    @property
-    def trusted(self) -> bool:
-        """Whether its word on who somebody is may be taken: a server key, or the product itself."""
-        return self.delivery.source.scope == "server"
-
-    @property
-    def email(self) -> str | None:
-        """The address it names a person by; one that a browser key brings names nobody until confirmed."""
-        return self.incoming.email if self.trusted else None
+    def __post_init__(self) -> None:
+        self.trusted = self.delivery.source.scope == "server"
+        self.email = self.incoming.email if self.trusted else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def colleagues_of(lead_pks: Iterable[int], types: Iterable[str]) -> set[int]:
     """Everybody who is folded too when these leads do things of these types: their companies' people, if any counts for all."""
     if read_versions().company_types.isdisjoint(types):
         return set()
-    return people_of(Lead.objects.filter(pk__in=list(lead_pks)).exclude(company=None).values("company"))
+    return people_of(Lead.objects.filter(pk__in=among(lead_pks)).exclude(company=None).values("company"))
 
 
 # --- what time brings -----------------------------------------------------------------------------
@@ -152,8 +152,8 @@ def lock_leads(pks: Iterable[int]) -> dict[int, Lead]:
     pks = list(pks)
     if not pks:
         return {}
-    rows = Lead.objects.filter(pk__in=among(pks)).select_related("company").order_by("pk")
-    return {lead.pk: lead for lead in rows.select_for_update(no_key=True, of=("self",))}
+    rows = Lead.objects.filter(pk__in=among(pks)).order_by("pk")
+    return {lead.pk: lead for lead in rows.select_for_update(no_key=True)}
 
 
 def fold_leads(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from django.db.models import prefetch_related_objects
+
 from leads.models import Lead, LeadSearch
 
 
@@ -15,7 +17,8 @@ def text_of(lead: Lead) -> str:
 
 
 def index_leads(leads: Sequence[Lead]) -> None:
-    """Write the search texts of these leads that changed (one query to see, one to write)."""
+    """Write the search texts of these leads that changed (one query to see, one to write, one for the companies not loaded yet)."""
+    prefetch_related_objects(leads, "company")
     standing = dict(LeadSearch.objects.filter(lead__in=leads).values_list("lead_id", "text"))
     rows = [LeadSearch(lead=lead, text=text) for lead in leads if (text := text_of(lead)) != standing.get(lead.pk)]
     if rows:

@@ -6,7 +6,7 @@ What a process has noted a moment ago it does not note again: a steady stream of
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from django.db import transaction
@@ -39,9 +39,17 @@ class Sight:
     last_at: datetime
     noted_at: datetime | None = None
 
+    def has_kind(self, kind: str) -> bool:
+        """Whether values of this kind were among them."""
+        return kind in (self.kind, "") or self.kind == MIXED
+
     def has_all_of(self, kind: str) -> bool:
         """Whether a later value of this kind could not change it, but for the time."""
-        return len(self.examples) == MAX_EXAMPLES and (kind in (self.kind, "") or self.kind == MIXED)
+        return len(self.examples) == MAX_EXAMPLES and self.has_kind(kind)
+
+    def shows(self, kind: str, example: Any) -> bool:
+        """Whether this value would not change it, but for the time."""
+        return self.has_kind(kind) and (example is None or example in self.examples)
 
     def with_later(self, other: "Sight") -> "Sight":
         """Both together."""
@@ -58,19 +66,17 @@ class Memory:
     types: dict[str, dict[str, Sight]] = field(default_factory=dict)
     full_until: datetime | None = None  # there are too many types; until then no new one is looked up
 
-    def is_news(self, key: Key, sight: Sight, now: datetime) -> bool:
-        """Whether the sight is worth a write."""
-        name, path = key
-        known = self.types.get(name)
+    def fresh(self, key: Key, now: datetime) -> Sight | None:
+        """What is stored, if this process knew it a moment ago."""
+        sight = self.types.get(key[0], {}).get(key[1])
+        return sight if sight and sight.noted_at and now - sight.noted_at < AGAIN else None
+
+    def has_room(self, key: Key, now: datetime) -> bool:
+        """Whether it is known, or may become known."""
+        known = self.types.get(key[0])
         if known is None:
             return self.full_until is None or now >= self.full_until
-        before = known.get(path)
-        if before is None:
-            return len(known) < MAX_PROPERTIES
-        if before.noted_at is None or now - before.noted_at >= AGAIN:
-            return True
-        after = before.with_later(sight)
-        return (after.kind, after.examples) != (before.kind, before.examples)
+        return key[1] in known or len(known) < MAX_PROPERTIES
 
 
 memory = Memory()
@@ -83,31 +89,38 @@ def forget() -> None:
 
 def note_seen(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) -> None:
     """Note types and properties that are new, or were not noted for a while, once the group is stored. Receiver of events_recorded."""
-    found = sights(events, recorded.types)
-    news = {key: sight for key, sight in found.items() if memory.is_news(key, sight, recorded.now)}
+    found = news_in(events, recorded.types, recorded.now)
+    news = {key: sight for key, sight in found.items() if memory.has_room(key, recorded.now)}
     if news:
         # A hint, no fact: it must neither hold up a group nor break it.
         transaction.on_commit(partial(write, news, recorded.now), robust=True)
 
 
-def sights(events: Iterable[Event], types: Mapping[int, tuple[str, ...]]) -> dict[Key, Sight]:
-    """What these events look like: their types, also derived ones, with their properties; and the traits they tell."""
+def news_in(events: Iterable[Event], types: Mapping[int, tuple[str, ...]], now: datetime) -> dict[Key, Sight]:
+    """What these events, which are in order, show that was not noted a moment ago.
+
+    Looked at are their types, also derived ones, with their properties, and the traits they tell.
+    """
     found: dict[Key, Sight] = {}
     latest: dict[Key, datetime] = {}
+    fresh = cache(partial(memory.fresh, now=now))
 
     def see(key: Key, value: Any, at: datetime) -> None:
-        latest[key] = max(at, latest.get(key, at))
-        before, kind = found.get(key), kind_of(value)
-        if before is None or not before.has_all_of(kind):
-            example = example_of(key[1].rpartition(".")[2], value)
+        latest[key] = at
+        before, kind = found.get(key) or fresh(key), kind_of(value)
+        if before and before.has_all_of(kind):
+            return
+        example = example_of(key[1].rpartition(".")[2], value)
+        if before is None or not before.shows(kind, example):
             sight = Sight(kind, () if example is None else (example,), at)
             found[key] = before.with_later(sight) if before else sight
 
     for event in events:
         leaves = [(f"event.{path}", value) for path, value in flat(event.properties)]
         for name in types.get(event.pk, (event.type,)):
-            found.setdefault((name, ""), Sight("", (), event.at))
-            latest[name, ""] = max(event.at, latest.get((name, ""), event.at))
+            latest[name, ""] = event.at
+            if not fresh((name, "")):
+                found[name, ""] = Sight("", (), event.at)
             for path, value in leaves:
                 see((name, path), value, event.at)
         for path, value in traits_in(event.traits):
@@ -128,17 +141,25 @@ def traits_in(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def flat(values: Mapping[str, Any], depth: int = 1) -> Iterator[tuple[str, Any]]:
     """The values inside nested mappings with their dotted paths; without what conditions can't name."""
     for key, value in values.items():
-        if not key or ".." in key or key[-1:] == "." or len(key) > MAX_PATH // 4 or not key.isprintable():
+        if value is None or not can_be_named(key):
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             inner = flat(value, depth + 1) if depth < MAX_DEPTH else ()
             yield from ((f"{key}.{path}", each) for path, each in inner)
-        elif value is not None:
+        else:
             yield key, value
+
+
+@lru_cache(maxsize=4096)
+def can_be_named(key: str) -> bool:
+    """Whether a condition can name a value by this key, perhaps among others."""
+    return bool(key) and ".." not in key and key[-1] != "." and len(key) <= MAX_PATH // 4 and key.isprintable()
 
 
 def kind_of(value: Any) -> str:
     """What kind of value it is; of a list, the kind of its first item."""
+    if isinstance(value, str):
+        return SeenProperty.Kind.TEXT
     if isinstance(value, list):
         return kind_of(value[0]) if value else ""
     if isinstance(value, bool):

@@ -26,6 +26,8 @@ def judge(event_pks: Iterable[int], verdict: str) -> int:
             event.lead, event.verdict = leads[event.lead_id], verdict
         if events:
             company = scoring.concerned_by_moves(lead.company_id for lead in leads.values())
-            recorded = Recorded(timezone.now(), types_of(events), frozenset(event.pk for event in events), {*leads, *company})
+            recorded = Recorded(
+                timezone.now(), types_of(events, scoring.live_model()), frozenset(event.pk for event in events), {*leads, *company}
+            )
             events_recorded.send(sender=None, events=events, recorded=recorded)
     return len(events)

@@ -8,12 +8,13 @@ from functools import lru_cache
 from leads import engine
 from leads.models import ScoringVersion
 
+MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(at: datetime) -> int:
     """Microseconds since 1970, the engine's only notion of time."""
-    return (at - EPOCH) // timedelta(microseconds=1)
+    return (at - EPOCH) // MICROSECOND
 
 
 def from_micros(at: int) -> datetime:

@@ -306,6 +306,28 @@ def test_the_company_comes_from_the_mail_domain_or_the_traits(model, product):
     assert companies == {"ada": "acme.example", "bob": None, "eve": "Initech"}
 
 
+def test_a_key_that_goes_to_somebody_else_before_its_lead_is_locked_starts_the_group_over(model, product):
+    post(product, said(user="ada"), said(user="bob"))
+    bob, locks = Lead.objects.get(identities__value="bob"), []
+
+    def meddle(execute, sql, params, many, context):
+        """Give Ada's key to Bob, whom the group has not asked for, as another worker might; starting over takes it back."""
+        result = execute(sql, params, many, context)
+        if sql.startswith("SELECT") and 'ORDER BY "leads_lead"."id" ASC' in sql:
+            locks.append(sql)
+            if len(locks) == 1:
+                Identity.objects.filter(value="ada").update(lead=bob, first_lead=bob)
+        return result
+
+    with connection.execute_wrapper(meddle):
+        delivery = post(product, said(user="ada"))
+
+    assert len(locks) == 2
+    assert delivery.state == Delivery.State.PROCESSED
+    assert Event.objects.latest("pk").lead.identities.get().value == "ada"
+    assert not broken()
+
+
 # --- the same number of statements whatever the size ----------------------------------------------
 def statements_for(product, count, *, prefix):
     """How many statements draining `count` events of `count` new people takes, in one group."""

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from leads.bulk import among
+from leads.models.rows import QuickRow
 
 # The longest time a worker may hold a row before another may take it. Longer than the slowest SMTP dialogue.
 LEASE = timedelta(minutes=15)
@@ -60,7 +61,7 @@ class ClaimableQuerySet[M: models.Model](models.QuerySet[M]):
         return token, pks
 
 
-class Claimable(models.Model):
+class Claimable(QuickRow):
     """A row of work that one worker at a time may hold, for a limited time."""
 
     claim_token = models.UUIDField(null=True, blank=True, editable=False)

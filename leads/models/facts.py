@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from leads.models.claims import Claimable, ClaimableQuerySet
 from leads.models.people import Lead
+from leads.models.rows import QuickRow
 from leads.models.scoring import ScoringVersion
 from leads.models.sources import Delivery, Source
 
@@ -21,7 +22,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.order_by("at", "source_id", "message_id")
 
 
-class Event(models.Model):
+class Event(QuickRow):
     """An immutable fact about a lead. `lead` follows merges; `first_lead` never changes."""
 
     class Verdict(models.TextChoices):

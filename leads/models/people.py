@@ -14,6 +14,7 @@ from django.db.models.lookups import Exact, In
 from django.urls import reverse
 from django.utils.timezone import now
 
+from leads.models.rows import QuickRow
 from leads.models.stages import Stage
 from leads.zones import validate_timezone
 
@@ -73,7 +74,7 @@ class LeadQuerySet(models.QuerySet["Lead"]):
         return self.known().select_related("company", "owner", "stage").order_by("-score", "-pk")
 
 
-class Lead(models.Model):
+class Lead(QuickRow):
     """A person or a visitor: what they told us, how warm they are (`score`), where they stand (`stage`).
 
     `engagement` and `fit` are the sums of the ledger, `stage` is the last transition's; only
