@@ -183,8 +183,11 @@ def test_a_count_that_takes_too_long_asks_and_says_so(client, marketer, live, mo
     ScoringRule.objects.update(points=11)
 
     text = words(publish_by_page(client))
+    history = words(publish_by_page(client, scope="history"))
 
     assert "at least 0 leads at once" in text
+    assert "The simulator can look at all of them first, in the background." in text
+    assert "What if can look at all of them first, in the background." in history
     assert "2 of 4 leads were looked at" in text
     assert ScoringVersion.live().number == 2
 
