@@ -114,7 +114,7 @@ class Command(BaseCommand):
         for found in foreseen.count(rescore=rescore):
             if monotonic() - told > TELL_EVERY:
                 told = monotonic()
-                self.stderr.write(f"{found.looked_at:,} of {found.leads:,} leads looked at, {found.total:,} would move")
+                self.stderr.write(f"{found.looked_at:,} of {found.leads:,} leads looked at, {found.total:,} would move", str)  # not in red
         return found
 
     def run_export(self, *, file: str | None, **options: Any) -> None:
