@@ -422,6 +422,16 @@ def test_plan_tells_how_many_would_move_and_changes_nothing(run, crowd):
     assert everything() == before
 
 
+def test_plan_tells_what_keeps_the_draft_from_being_published(run, crowd):
+    only_scoring = "version: 1\n" + FULL[FULL.index("scoring:") : FULL.index("gates:")].replace("points: 10", "points: 11")
+    Gate.objects.filter(key="hot").update(conditions=[{"scroe": 1}])
+
+    said = run("plan", only_scoring)
+
+    assert "~ scoring.rules[viewed-pricing].points: 10 → 11" in said
+    assert "Publishing this would be refused:\ngates[0].conditions[0].scroe: 'scroe' is no condition" in said
+
+
 def test_move_anyway_without_publish_is_refused(run):
     with pytest.raises(CommandError, match="--move-anyway goes with --publish"):
         run("apply", FULL, "--move-anyway")

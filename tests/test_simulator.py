@@ -301,6 +301,22 @@ def test_a_worker_that_takes_over_goes_on_where_the_killed_one_was(crowd):
     assert (simulation.state, simulation.done, simulation.result["count"]) == ("done", 5, 4)
 
 
+def test_the_page_of_the_complete_look_costs_the_same_with_few_and_with_many_leads(client, marketer, live):
+    counts = []
+    write_draft(model(gates=[model()["gates"][0], HOT]))
+    tasks.advance_rescores()
+    for many in (1, 30):
+        for _ in range(many):
+            make_person("A", "A", version=live)
+        address = look_at_all(client)
+        tasks.run_what_ifs()
+        with CaptureQueriesContext(connection) as queries:
+            assert "would move now" in words(client.get(address))
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+
+
 def test_a_publication_on_the_way_ends_it_with_the_reason(client, marketer, crowd):
     address = look_at_all(client)
     write_draft(DRAFTS["points"])

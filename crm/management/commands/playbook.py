@@ -25,7 +25,7 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, parser_class=argparse.ArgumentParser)
         for verb, text in [
             ("check", "name everything that is wrong with a file"),
-            ("plan", "show what it would change"),
+            ("plan", "show what it would change, and how many leads publishing it would move"),
             ("apply", "apply it"),
         ]:
             each = verbs.add_parser(verb, help=text)
@@ -64,10 +64,19 @@ class Command(BaseCommand):
         plan = playbook.plan(text)
         self.tell_warnings(text)
         self.stdout.write(plan)
-        if foreseen := playbook.foresee(text, overwrite=True):
-            found = self.count(foreseen, rescore=False)
-            asks = f" {found.reason} apply --publish asks first." if found.asks else ""
-            self.stdout.write(f"\nPublishing this would move {found.words}.{asks}")
+        self.stdout.write(self.foretell(text), ending="")
+
+    def foretell(self, text: str) -> str:
+        """What publishing the file would move, or what keeps it from being published; nothing where it publishes no model."""
+        try:
+            foreseen = playbook.foresee(text, overwrite=True)
+        except PublishError as error:
+            return f"\nPublishing this would be refused:\n{error}\n"
+        if foreseen is None:
+            return ""
+        found = self.count(foreseen, rescore=False)
+        asks = f" {found.reason} apply --publish asks first." if found.asks else ""
+        return f"\nPublishing this would move {found.words}.{asks}\n"
 
     def tell_warnings(self, text: str) -> None:
         """Say what is odd, beside the answer: whoever reads that with a program is not disturbed."""
