@@ -5,7 +5,7 @@ whoever takes over after a kill does. Nothing but that row is written.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -66,6 +66,20 @@ def cancel(what_if: WhatIf) -> bool:
 def go_on(what_if: WhatIf) -> None:
     """Free one whose workers died too often, and let them try again."""
     WhatIf.objects.stuck().filter(pk=what_if.pk, state=WhatIf.State.RUNNING).update(**WhatIf.released())
+    ring(TASK)
+
+
+def forget(leads: Collection[int]) -> None:
+    """Take people out of what simulations have found: why somebody would pass quotes what is known of them.
+
+    One that runs is taken from its worker, who may know more than the row says; it goes on from the row.
+    """
+    for simulation in WhatIf.objects.filter(kind=WhatIf.Kind.SIMULATION).select_for_update():
+        if simulation.result:
+            found = msgspec.convert(simulation.result, Simulation)
+            found.moves = {gate: [each for each in hottest if each.lead not in leads] for gate, hottest in found.moves.items()}
+            simulation.result = msgspec.to_builtins(found)
+            WhatIf.objects.filter(pk=simulation.pk).update(result=simulation.result, **WhatIf.released())
     ring(TASK)
 
 
