@@ -1,5 +1,6 @@
 """Who is away, and what becomes of the leads that wait for them: the team is told, and can take them over."""
 
+from collections.abc import Collection
 from datetime import date, datetime
 
 from django.db import transaction
@@ -8,6 +9,9 @@ from django.db.models import Q, QuerySet
 from leads.models import Notification, Task, User
 from leads.notifications import notification, tell
 from leads.stays import SALES
+
+# The columns that say whether somebody is there.
+PRESENCE = {"away_until", "is_active"}
 
 
 def is_away(user: User, today: date) -> bool:
@@ -35,6 +39,18 @@ def waiting_for(user: User) -> QuerySet[Task]:
     """The leads handed to somebody that nobody has got in touch with yet."""
     waiting = Task.objects.filter(owner=user, kind=Task.Kind.HANDOFF, done_at=None, touched_at=None)
     return waiting.filter(lead__stage__key=SALES, lead__merged_into=None)
+
+
+def tell_of_absence(user: User, changed: Collection[str], *, by_user: User, now: datetime) -> str:
+    """After these columns of somebody's row were saved: if they are absent by that, tell the team what waits for them.
+
+    Returns the sentence for who saved it, empty when there is nothing to tell.
+    """
+    if PRESENCE.isdisjoint(changed) or not (waiting := tell_team(user, now=now)):
+        return ""
+    leads = "1 lead" if waiting == 1 else f"{waiting} leads"
+    who = "you are" if user == by_user else f"{user} is"
+    return f"The team knows that {who} away and can claim {leads} nobody has called yet."
 
 
 def tell_team(user: User, *, now: datetime) -> int:

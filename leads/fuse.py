@@ -1,7 +1,7 @@
-"""The mass-move fuse: before a publication, how many leads it would move to another stage at once, and where to."""
+"""The mass-move fuse: before a publication, how many leads it would move to another stage at once, where to, and why."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 from time import monotonic
@@ -9,6 +9,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from leads.engine import Folded, StageInfo
+from leads.fold_jobs import stage_infos
 from leads.models import Lead, Stage, Workspace
 from leads.replay import Replay
 from leads.simulator import folds
@@ -20,12 +22,16 @@ ENOUGH, PATIENCE = 2.0, 10.0
 
 @dataclass(slots=True)
 class Forecast:
-    """Where leads would go: by stage, how many. Of `leads` only `looked_at` were, when counting took too long."""
+    """Where leads would go: by stage, how many; and how many through each gate, by its name.
+
+    Of `leads` only `looked_at` were, when counting took too long.
+    """
 
     fuse: int
     leads: int
     looked_at: int = 0
     moves: Counter[str] = field(default_factory=Counter)
+    gates: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> int:
@@ -43,30 +49,51 @@ class Forecast:
         return self.total > self.fuse or not self.is_whole
 
     @property
-    def stages(self) -> list[tuple[str, int]]:
-        """The names of the stages with their numbers, the most first."""
+    def words(self) -> str:
+        """How many leads would move, where to and through which gates: 4 leads at once: 4 to Sales qualified (4 through Hot)."""
         names = dict(Stage.objects.values_list("key", "name"))
-        return [(names.get(key, key), count) for key, count in self.moves.most_common()]
+        least = "" if self.is_whole else "at least "
+        stages = ", ".join(f"{count:,} to {names.get(key, key)}" for key, count in self.moves.most_common())
+        gates = ", ".join(f"{count:,} through {name}" for name, count in self.gates.most_common())
+        return f"{least}{self.total:,} {'lead' if self.total == 1 else 'leads'} at once" + (f": {stages} ({gates})" if stages else "")
+
+    @property
+    def reason(self) -> str:
+        """Why somebody is asked."""
+        if self.is_whole:
+            return f"It asks because that is more than {self.fuse:,}."
+        seen = f"{self.looked_at:,} of {self.leads:,} leads were looked at in the time there is"
+        return f"{seen}; it asks because nobody knows how many of the others move."
+
+    def add(self, folded: Folded, names: dict[str, str]) -> None:
+        """Count one lead in, if it moves; `names` are those of the gates."""
+        if folded.moves and folded.moves[0].from_stage != folded.state.stage:
+            self.moves[folded.state.stage] += 1
+            self.gates.update(names[move.gate] for move in folded.moves)
 
 
 def forecast(document: dict[str, Any], *, history: bool) -> Forecast:
-    """What publishing this document would move; nothing is written, nothing is locked.
-
-    Visitors are left out: nobody passes a gate before we know who it is.
-    """
-    pks = list(Lead.objects.known().order_by("pk").values_list("pk", flat=True))
-    found, begun = Forecast(Workspace.current().move_fuse, len(pks)), monotonic()
-    replay = Replay(document, timezone.now())
-    for chunk in batched(pks, CHUNK):
-        found.moves.update(destinations(list(chunk), replay, history=history))
-        found.looked_at += len(chunk)
-        if monotonic() - begun > (ENOUGH if found.total > found.fuse else PATIENCE):
+    """What publishing this document would move, as far as it can be counted while somebody waits for a page."""
+    begun = monotonic()
+    for found in count(document, history=history):
+        if found.looked_at and monotonic() - begun > (ENOUGH if found.total > found.fuse else PATIENCE):
             break
     return found
 
 
-def destinations(pks: list[int], replay: Replay, *, history: bool) -> Iterator[str]:
-    """The stages these leads would go to, one for each that moves."""
-    for folded in folds(pks, replay, history=history):
-        if folded.moves and folded.moves[0].from_stage != folded.state.stage:
-            yield folded.state.stage
+def count(document: dict[str, Any], *, history: bool, stages: Sequence[StageInfo] | None = None) -> Iterator[Forecast]:
+    """What publishing this document would move; yields it before the first lead and after each chunk, at the end it is whole.
+
+    Nothing is written, nothing is locked. Visitors are left out: nobody passes a gate before we know who it is.
+    `stages`: those there will be, when they are to be published too.
+    """
+    pks = list(Lead.objects.known().order_by("pk").values_list("pk", flat=True))
+    found = Forecast(Workspace.current().move_fuse, len(pks))
+    replay = Replay(document, timezone.now(), list(stages or stage_infos()))
+    names = {gate["key"]: gate.get("name") or gate["key"] for gate in document.get("gates", [])}
+    yield found
+    for chunk in batched(pks, CHUNK):
+        for folded in folds(list(chunk), replay, history=history):
+            found.add(folded, names)
+        found.looked_at += len(chunk)
+        yield found

@@ -14,7 +14,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast, Now
 from django.utils import timezone
 
-from leads import consents, csv_import, intake, parsing, scoring
+from leads import consents, csv_import, intake, parsing, scoring, whatif
 from leads.bell import ring
 from leads.messages import Refused
 from leads.models import Consent, ContactPoint, Delivery, Event, Identity, Lead, normalize_email
@@ -103,6 +103,7 @@ def forget(email: str, *, suppress_unknown: bool = False) -> Forgotten:
         blank_receipts(traces)
         csv_import.blank_in_files(traces.without_addresses)
         blank_log(traces, leads.values())
+        whatif.forget(leads)
         colleagues = scoring.concerned_by_moves(lead.company_id for lead in leads.values()) - leads.keys()
         done.deleted = delete(leads)
         scoring.refold(colleagues, now=timezone.now(), historical=True)

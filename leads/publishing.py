@@ -102,7 +102,7 @@ def publish(
         if problems := check_model(doc, stages=list(Stage.objects.values_list("key", flat=True))):
             raise PublishError(problems)
         document, live = builtins(doc), ScoringVersion.live()
-        if live and same(live.document, document) and (live.rescored or not rescore):
+        if live and is_live(document, live, rescore=rescore):
             return live
         version = ScoringVersion.objects.create(
             number=live.number + 1 if live else 1,
@@ -114,6 +114,11 @@ def publish(
         )
         rescoring.start(version, history=rescore, tell=tell, by_user=by_user)
         return version
+
+
+def is_live(document: Mapping[str, Any], live: ScoringVersion, *, rescore: bool) -> bool:
+    """Whether publishing this document would publish nothing: it is live, and has scored the past if that is asked for."""
+    return same(live.document, document) and (live.rescored or not rescore)
 
 
 def lock_workspace() -> Workspace:

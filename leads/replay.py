@@ -42,9 +42,9 @@ class Replay:
 
     document: dict[str, Any]
     now: datetime
+    stages: list[StageInfo] = field(default_factory=stage_infos)
     tried: Model = field(init=False)
     until: int = field(init=False)
-    stages: list[StageInfo] = field(init=False)
     versions: Versions = field(init=False)
     models: dict[int, Model] = field(init=False)
     both: list[Model] = field(init=False)
@@ -56,7 +56,6 @@ class Replay:
         number = (ScoringVersion.objects.aggregate(Max("pk"))["pk__max"] or 0) + 1
         self.tried = compile_model(self.document, number)
         self.until = to_micros(self.now)
-        self.stages = stage_infos()
         self.versions = read_versions()
         self.models = self.versions.models() | {number: self.tried}
         self.both = [self.tried, *([self.versions.live] if self.versions.live else [])]

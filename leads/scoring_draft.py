@@ -23,8 +23,9 @@ from leads.model_words import (
     rule_sentence,
 )
 from leads.models import DerivedType, Draft, Exclusion, FitRule, Gate, IdleRule, ScoringLimits, ScoringRule, ScoringVersion, Stage, User
-from leads.publishing import check_model, draft_document, export_draft, lock_workspace, publish, replace_draft
-from leads.shape import Path, Problem, PublishError, builtins, canonical, read
+from leads.publishing import check_model, draft_document, lock_workspace, publish, replace_draft
+from leads.replay import draft_to_try
+from leads.shape import Path, Problem, PublishError, canonical, read
 from leads.templatetags.words import event_words
 from leads.type_warnings import type_warnings
 
@@ -105,7 +106,7 @@ def state_of(document: Document, version: ScoringVersion | None, stages: Stages)
     """How the draft differs from what is live, and what is wrong with it; without who changed it."""
     changes = differences(version.document if version else NOTHING, document, stages)
     problems = problems_of(document, stages)
-    return DraftState(changes, fingerprint(document, version and version.number), problems, is_live=version is not None)
+    return DraftState(changes, mark_of(document, version), problems, is_live=version is not None)
 
 
 def differences(was: Document, now: Document, stages: Stages) -> list[Change]:
@@ -262,10 +263,7 @@ def publish_draft(
 
 def foresee(*, history: bool) -> Forecast:
     """What publishing the draft would move. Raises PublishError."""
-    doc = export_draft()
-    if problems := check_model(doc, stages=list(stage_names())):
-        raise PublishError(problems)
-    return forecast(builtins(doc), history=history)
+    return forecast(draft_to_try(), history=history)
 
 
 def discard_draft(seen: str, *, by_user: User) -> ScoringVersion:
@@ -298,6 +296,11 @@ def rewrite_draft(version: ScoringVersion, *, by_user: User) -> None:
 def check_seen(seen: str) -> ScoringVersion | None:
     """The live version, if the draft is still the one that was looked at. Raises DraftMoved."""
     live = ScoringVersion.live()
-    if fingerprint(draft_document(), live and live.number) != seen:
+    if mark_of(draft_document(), live) != seen:
         raise DraftMoved
     return live
+
+
+def mark_of(document: Document, live: ScoringVersion | None) -> str:
+    """What names a draft, and the version it is to replace, for whoever looks now and decides later."""
+    return fingerprint(document, live and live.number)

@@ -1,24 +1,34 @@
 """The gate simulator: who would pass now if the draft were live from now on. The mass-move fuse (leads/fuse.py) asks the same way."""
 
-import heapq
-import time
+from bisect import insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from time import monotonic
 from typing import Any
 
+import msgspec
 from django.utils import timezone
 
 from leads.engine import Folded, NewMove, State, start, what_is_missing
 from leads.fold_jobs import is_current
 from leads.histories import History, next_leads, read_histories
-from leads.models import FoldState, Lead
+from leads.models import FoldState, Lead, ScoringVersion
 from leads.replay import Replay
 from leads.versions_in_force import compiled
 
+# Leads that are named for each gate.
+SHOWN = 25
 
-@dataclass(frozen=True, slots=True)
-class Passing:
-    """One lead that would pass a gate, with its score then, and why: the conditions that hold, in short."""
+
+class Outdated(Exception):
+    """Another version went live meanwhile: half of the numbers would be about one, half about the other."""
+
+
+class Passing(msgspec.Struct, frozen=True):
+    """One lead that would pass a gate, with its score then, and why: the conditions that hold, in short.
+
+    `place`: which of its moves it is, when it passes several gates at once.
+    """
 
     lead: int
     score: int
@@ -26,61 +36,79 @@ class Passing:
     to_stage: str
     gate: str
     why: tuple[str, ...]
+    place: int = 0
 
 
-# The hottest first; each is different in the first three.
-Ranked = tuple[int, int, int, Passing]
+class Simulation(msgspec.Struct):
+    """How many leads would move, how many through each gate, and the hottest of those.
 
+    `live` is the id of the version that was live; `next_lead` the id after which it goes on, unless it `is_whole`.
+    """
 
-@dataclass(slots=True)
-class Simulation:
-    """How many leads would move, how many through each gate, and the hottest of those."""
-
+    live: int | None = None
+    next_lead: int = 0
     count: int = 0
     looked_at: int = 0
-    is_whole: bool = True
-    by_gate: dict[str, int] = field(default_factory=dict)
-    moves: dict[str, list[Passing]] = field(default_factory=dict)
+    is_whole: bool = False
+    by_gate: dict[str, int] = msgspec.field(default_factory=dict)
+    moves: dict[str, list[Passing]] = msgspec.field(default_factory=dict)
 
 
-def simulate(document: dict[str, Any], *, limit: int, seconds: float | None = None) -> Simulation:
+def begin() -> Simulation:
+    """Nobody looked at yet."""
+    return Simulation(live=live_now())
+
+
+def live_now() -> int | None:
+    """The id of the version that is live."""
+    return ScoringVersion.objects.order_by("-number").values_list("pk", flat=True).first()
+
+
+def simulate(document: dict[str, Any], *, limit: int = SHOWN, seconds: float | None = None) -> Simulation:
     """Who would pass now if this model were published from now on. Of each gate at most `limit` leads, the hottest.
 
-    With `seconds` it stops after that time, and says so in `is_whole`.
+    With `seconds` it stops after that time, and can be gone on with. It begins again when another version goes live meanwhile.
     """
+    found, begun = begin(), monotonic()
+    try:
+        for _ in look(document, found, limit=limit):
+            if seconds is not None and monotonic() - begun > seconds:
+                break
+    except Outdated:
+        return simulate(document, limit=limit, seconds=seconds)
+    return found
+
+
+def look(document: dict[str, Any], found: Simulation, *, limit: int = SHOWN) -> Iterator[int]:
+    """Look at the leads after `found.next_lead`, adding to it; yields after each chunk how many leads that were. Raises Outdated."""
     replay = Replay(document, timezone.now())
-    found, ends = Simulation(), None if seconds is None else time.monotonic() + seconds
-    hottest: dict[str, list[Ranked]] = {}
-    for pks in chunks():
-        if ends is not None and time.monotonic() > ends:
-            found.is_whole = False
-            break
+    while pks := next_leads(found.next_lead):
+        if live_now() != found.live:
+            raise Outdated("Another version was published meanwhile. Look again to see who would pass after that.")
         for pk, before, folded in published(pks, replay):
             found.count += bool(folded.moves)
             for place, move in enumerate(folded.moves):
                 found.by_gate[move.gate] = found.by_gate.get(move.gate, 0) + 1
-                rank(hottest.setdefault(move.gate, []), limit, replay, pk, before, folded, place)
+                rank(found.moves.setdefault(move.gate, []), limit, replay, pk, before, folded, place)
         found.looked_at += len(pks)
-    found.moves = {gate: [each[3] for each in sorted(ranked, reverse=True)] for gate, ranked in hottest.items()}
-    return found
+        found.next_lead = pks[-1]
+        yield len(pks)
+    found.is_whole = True
 
 
-def rank(ranked: list[Ranked], limit: int, replay: Replay, pk: int, before: State, folded: Folded, place: int) -> None:
-    """Add one move to the hottest of its gate (a heap), if it is one of them; only then it is asked why."""
-    move, score = folded.moves[place], folded.state.score
-    if len(ranked) == limit and (score, -pk, place) < ranked[0][:3]:
+def rank(hottest: list[Passing], limit: int, replay: Replay, pk: int, before: State, folded: Folded, place: int) -> None:
+    """Add one move to the hottest of its gate, if it is one of them; only then it is asked why."""
+    move = folded.moves[place]
+    passing = Passing(pk, folded.state.score, move.from_stage, move.to_stage, move.gate, (), place)
+    if len(hottest) == limit and hottest_first(passing) >= hottest_first(hottest[-1]):
         return
-    passing = Passing(pk, score, move.from_stage, move.to_stage, move.gate, why(replay, before, folded, place))
-    add = heapq.heappush if len(ranked) < limit else heapq.heappushpop
-    add(ranked, (score, -pk, place, passing))
+    insort(hottest, msgspec.structs.replace(passing, why=why(replay, before, folded, place)), key=hottest_first)
+    del hottest[limit:]
 
 
-def chunks() -> Iterator[list[int]]:
-    """All leads, in the order of ids, as many as are read at a time."""
-    after = 0
-    while pks := next_leads(after):
-        after = pks[-1]
-        yield pks
+def hottest_first(passing: Passing) -> tuple[int, int, int]:
+    """The key that sorts them so; each is different."""
+    return -passing.score, passing.lead, passing.place
 
 
 def folds(pks: list[int], replay: Replay, *, history: bool) -> Iterator[Folded]:

@@ -117,3 +117,41 @@ def test_the_simulator_names_who_would_pass(browser_page, draft, dark):
     page.get_by_role("link", name="Person 2").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/leads/*-*/")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_everybody_is_looked_at_in_the_background_on_a_phone(browser_page, draft, monkeypatch, dark):
+    monkeypatch.setattr("leads.histories.next_leads.__kwdefaults__", {"leads": 2, "facts": 20_000})
+    monkeypatch.setattr("leads.views.whatif.SECONDS", -1.0)
+    page = browser_page("marketer", viewport=PHONE, dark=dark, touch=True)
+    page.goto("/scoring/simulator/")
+    assert "At least 1 lead would move now." in page.locator("#headline").inner_text()
+    assert_accessible(page)
+
+    page.get_by_role("button", name="Look at all of them").click()
+    page.get_by_text("2 of 6 leads").wait_for()
+    assert_accessible(page)
+    tasks.run_what_ifs()
+    page.get_by_text("All 6 leads were looked at").wait_for()
+
+    assert "At least" not in page.locator("#whole").inner_text()
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.goto("/scoring/simulator/")
+    page.get_by_role("link", name="All of them were looked at").click()
+    page.get_by_text("All 6 leads were looked at").wait_for()
+
+
+def test_looking_at_everybody_is_canceled_by_keyboard_without_javascript(browser_page, draft, monkeypatch):
+    monkeypatch.setattr("leads.histories.next_leads.__kwdefaults__", {"leads": 2, "facts": 20_000})
+    monkeypatch.setattr("leads.views.whatif.SECONDS", -1.0)
+    page = browser_page("marketer", javascript=False)
+    page.goto("/scoring/simulator/")
+    page.get_by_role("button", name="Look at all of them").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+
+    page.get_by_text("Canceled after 2 of 6 leads.").wait_for()
+    page.get_by_role("link", name="Look again").first.click()
+    page.get_by_role("button", name="Look at all of them").wait_for()

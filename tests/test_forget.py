@@ -15,9 +15,24 @@ from django.db import connection
 from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Enrollment, Message
-from leads import intake
+from leads import intake, tasks, whatif
 from leads.intake import record_internal
-from leads.models import Consent, ContactPoint, Delivery, Event, Identity, Lead, LeadSearch, Task, Topic, hash_address
+from leads.models import (
+    Consent,
+    ContactPoint,
+    Delivery,
+    Event,
+    Gate,
+    Identity,
+    Lead,
+    LeadSearch,
+    Stage,
+    Task,
+    Topic,
+    WhatIf,
+    hash_address,
+)
+from leads.replay import draft_to_try
 from tests.factories import make_lead, make_rep, make_source, make_transition
 
 pytestmark = pytest.mark.django_db
@@ -113,6 +128,33 @@ def test_nothing_that_names_the_person_is_left(product):
     assert "emptied        2  raw bodies" in out
     assert "blanked        1  events of other people" in out
     assert "suppressed     1  addresses" in out
+
+
+def test_simulations_forget_too_also_one_that_is_running(product):
+    gate = Gate.objects.create(key="titled", to=Stage.objects.get(key="mql"), conditions=[{"field": "lead.title", "op": "exists"}])
+    gate.from_stages.add(Stage.objects.get(key="cold"))
+    post(
+        product,
+        *(
+            {"userId": who, "email": f"{who}@canary.example", "traits": {"title": f"{who}-title"}, "eventType": "X"}
+            for who in ("ada", "bob")
+        ),
+    )
+    done, running = (whatif.start_simulation(draft_to_try(), seconds=9) for _ in range(2))
+    WhatIf.objects.filter(pk=done.pk).update(state="done")
+    token, _ = WhatIf.objects.due(timezone.now()).claim(1)
+    assert whole_database().count("ada-title") > 2
+
+    forget(ADA)
+    with pytest.raises(whatif.Stopped):
+        whatif.run(running, token)  # its worker still knows Ada
+    tasks.run_what_ifs()
+
+    assert "ada-title" not in whole_database()
+    assert [[each["why"] for each in row.result["moves"]["titled"]] for row in WhatIf.objects.all()] == [
+        [["title is known (“bob-title”)"]]
+    ] * 2
+    assert set(WhatIf.objects.values_list("state", "claim_token")) == {("done", None)}
 
 
 def test_others_keep_what_is_theirs(product):

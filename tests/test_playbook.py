@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from campaigns.models import Campaign, CampaignVersion, Enrollment, Step
 from crm import playbook
-from leads import yaml_lines
-from leads.models import Gate, Reason, Rescore, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
-from tests.factories import make_lead
+from leads import tasks, yaml_lines
+from leads.models import Gate, Lead, Reason, Rescore, ScoringRule, ScoringVersion, Stage, Topic, User, Workspace
+from tests.factories import make_event, make_lead
 
 pytestmark = pytest.mark.django_db
 
@@ -289,6 +289,152 @@ def test_apply_publish_rescore_scores_the_past_too(run):
 def test_apply_publish_looks_at_everybody_and_leaves_the_past_alone(run):
     assert "The past" not in run("apply", FULL, "--publish")
     assert [(job.version.number, job.history) for job in Rescore.objects.all()] == [(1, False)]
+
+
+# --- the mass-move fuse -------------------------------------------------------------------------
+
+
+class Terminal(StringIO):
+    """Somebody who sits at a terminal and types this."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def crowd(run):
+    """A live playbook, four leads it leaves where they are, and a fuse that blows at the fourth."""
+    run("apply", FULL, "--publish")
+    for _ in range(4):
+        make_event(lead=make_lead(), type="SIGNED_UP", model_version=ScoringVersion.live())
+    tasks.advance_rescores()
+    Workspace.objects.update(move_fuse=3)
+
+
+FROM_COLD = FULL.replace("{key: hot, from: mql", "{key: hot, name: Hot, from: cold")
+MOVING = FROM_COLD.replace("DEMO_REQUESTED}]", "SIGNED_UP}]")
+QUESTION = "Publishing this would move 4 leads at once: 4 to Sales qualified (4 through Hot). It asks because that is more than 3."
+
+
+def test_where_nobody_can_be_asked_a_publication_that_moves_many_is_refused_and_changes_nothing(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("yes\n"))
+    before = everything()
+
+    with pytest.raises(CommandError) as refused:
+        run("apply", MOVING, "--publish")
+
+    assert str(refused.value) == f"{QUESTION} Nothing was changed. If they are to move, add --move-anyway."
+    assert refused.value.returncode
+    assert everything() == before
+    assert not Lead.objects.exclude(stage="cold").exists()
+
+
+def test_move_anyway_moves_them(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO())
+
+    said = run("apply", MOVING, "--publish", "--move-anyway")
+    tasks.advance_rescores()
+
+    assert "Version 2 is live" in said
+    assert Lead.objects.filter(stage="sql").count() == 4
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+def test_at_a_terminal_it_asks_and_whoever_does_not_say_yes_changes_nothing(run, crowd, monkeypatch, answer):
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    before = everything()
+
+    with pytest.raises(CommandError, match=r"^Nothing was changed\.$"):
+        run("apply", MOVING, "--publish")
+
+    assert everything() == before
+
+
+def test_at_a_terminal_whoever_says_yes_is_obeyed(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+
+    said = run("apply", MOVING, "--publish")
+    tasks.advance_rescores()
+
+    assert QUESTION in said
+    assert "Version 2 is live" in said
+    assert Lead.objects.filter(stage="sql").count() == 4
+
+
+def test_a_draft_that_changed_while_somebody_was_asked_is_not_published(run, crowd, monkeypatch):
+    only_scoring = "version: 1\n" + FULL[FULL.index("scoring:") : FULL.index("gates:")].replace("points: 10", "points: 11")
+    Gate.objects.filter(key="hot").update(conditions=[{"event": "SIGNED_UP"}])
+    Gate.objects.get(key="hot").from_stages.set([Stage.objects.get(key="cold")])
+
+    class Slow(Terminal):
+        def readline(self, *args):
+            Gate.objects.filter(key="hot").update(to="won")
+            return super().readline(*args)
+
+    monkeypatch.setattr("sys.stdin", Slow("yes\n"))
+
+    with pytest.raises(CommandError, match="The draft has changed since you looked at it"):
+        run("apply", only_scoring, "--publish")
+
+    assert ScoringVersion.objects.count() == 1
+
+
+def test_what_the_past_moves_is_counted_with_rescore(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO())
+    points = FROM_COLD.replace("event: VIEWED_PRICING, points: 10", "event: SIGNED_UP, points: 90")
+
+    with pytest.raises(CommandError, match="would move 4 leads at once"):
+        run("apply", points, "--publish", "--rescore")
+    run("apply", points, "--publish")
+
+    assert ScoringVersion.live().number == 2
+
+
+def test_a_publication_that_moves_few_does_not_ask(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO())
+    Workspace.objects.update(move_fuse=4)
+
+    assert "Version 2 is live" in run("apply", MOVING, "--publish")
+
+
+def test_a_gate_into_a_stage_that_comes_with_the_file_is_counted(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO())
+    tried = "  - {key: tried, name: Trying it}\n  - {key: sql,"
+    new = MOVING.replace("  - {key: sql,", tried).replace("from: cold, to: sql", "from: cold, to: tried")
+
+    with pytest.raises(CommandError, match=r"4 leads at once: 4 to tried \(4 through Hot\)"):
+        run("apply", new, "--publish")
+
+    assert not Stage.objects.filter(key="tried").exists()
+
+
+def test_what_is_live_already_is_applied_again_without_counting_anybody(run, crowd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO())
+    run("apply", MOVING, "--publish", "--move-anyway")
+
+    assert "The draft says all of it already." in run("apply", MOVING, "--publish")
+
+
+def test_plan_tells_how_many_would_move_and_changes_nothing(run, crowd):
+    before = everything()
+
+    assert f"{QUESTION} apply --publish asks first." in " ".join(run("plan", MOVING).split())
+    assert everything() == before
+
+
+def test_plan_tells_what_keeps_the_draft_from_being_published(run, crowd):
+    only_scoring = "version: 1\n" + FULL[FULL.index("scoring:") : FULL.index("gates:")].replace("points: 10", "points: 11")
+    Gate.objects.filter(key="hot").update(conditions=[{"scroe": 1}])
+
+    said = run("plan", only_scoring)
+
+    assert "~ scoring.rules[viewed-pricing].points: 10 → 11" in said
+    assert "Publishing this would be refused:\ngates[0].conditions[0].scroe: 'scroe' is no condition" in said
+
+
+def test_move_anyway_without_publish_is_refused(run):
+    with pytest.raises(CommandError, match="--move-anyway goes with --publish"):
+        run("apply", FULL, "--move-anyway")
 
 
 # --- bad files ----------------------------------------------------------------------------------

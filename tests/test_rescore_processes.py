@@ -70,7 +70,7 @@ def test_a_rescore_whose_worker_is_killed_again_and_again_ends_verified(backend,
         post_people(stack)
         (tmp_path / "playbook.yaml").write_text(PLAYBOOK.format(points=90))
 
-        stack.manage("playbook", "apply", str(tmp_path / "playbook.yaml"), "--publish", "--rescore")
+        stack.manage("playbook", "apply", str(tmp_path / "playbook.yaml"), "--publish", "--rescore", "--move-anyway")
         reached = kill_in_the_middle(stack)
         stack.until(lambda: stack.ask(JOB)[0] == "done", seconds=120, what="the job is done")
 

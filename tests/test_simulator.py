@@ -2,17 +2,18 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from leads import publishing, scoring
+from leads import publishing, scoring, tasks, whatif
 from leads.fuse import forecast
-from leads.models import FoldState, Gate, Lead, Transition
+from leads.models import FoldState, Gate, Lead, Transition, WhatIf
 from leads.replay import draft_to_try
-from leads.simulator import simulate
+from leads.simulator import Simulation, look, simulate
 from tests.factories import make_event, make_lead
 from tests.histories import DRAFTS, live_through, model, publish_from_now_on, publish_with_rescore, standing, write_draft
 from tests.test_scoring_page import make_marketer, words
@@ -164,7 +165,7 @@ def test_what_takes_too_long_says_so(client, marketer, live):
 
     found = simulated(seconds=-1)
 
-    assert (found.is_whole, found.looked_at, found.count) == (False, 0, 0)
+    assert (found.is_whole, found.looked_at, found.count) == (False, 1, 1)
 
 
 # --- the page
@@ -215,6 +216,179 @@ def test_the_page_costs_the_same_with_few_and_with_many_leads(client, marketer, 
         counts.append(len(queries))
 
     assert counts[0] == counts[1]
+
+
+# --- everybody, in the background
+
+
+@pytest.fixture
+def crowd(live, monkeypatch):
+    """Five people of whom two are looked at at a time, a page that has time for two, and a draft that lets four pass."""
+    monkeypatch.setattr("leads.histories.next_leads.__kwdefaults__", {"leads": 2, "facts": 20_000})
+    monkeypatch.setattr("leads.views.whatif.SECONDS", -1.0)
+    tasks.advance_rescores()
+    people = [make_person("A", "A", *["B"] * (n == 3), version=live, name=f"Person {n}") for n in range(4)]
+    make_person(version=live, name="Nobody")
+    write_draft(model(gates=[model()["gates"][0], HOT]))
+    return people
+
+
+def look_at_all(client):
+    """Press the button; returns the address of the page that shows how far it is."""
+    return client.post("/scoring/simulator/").url
+
+
+def test_a_page_that_has_not_seen_everybody_says_so_and_offers_to_look_at_all(client, marketer, crowd):
+    page = words(client.get("/scoring/simulator/"))
+
+    assert "At least 2 leads would move now." in page
+    assert "2 of 5 leads were looked at in the time a page has." in page
+    assert "Look at all of them" in page
+    assert "Hot at least 2 would pass now" in page
+    assert "Nobody of the leads looked at so far." in page
+    assert not WhatIf.objects.exists()
+
+
+def test_the_complete_look_shows_at_once_what_is_known_then_progress_then_everybody(client, marketer, crowd):
+    address = look_at_all(client)
+    begun = words(client.get(address))
+    polled = client.get(address, headers={"HX-Request": "true"}).content.decode()
+    tasks.run_what_ifs()
+    done = client.get(address, headers={"HX-Request": "true"})
+    page = words(client.get(address))
+
+    assert "Looking at all leads. You can leave this page; it goes on." in begun
+    assert "2 of 5 leads. At least 2 leads would move now." in begun
+    assert "Found among the first 2 leads." in begun
+    assert "Person 1" in begun and "Person 3" not in begun
+    assert 'hx-trigger="every 1s"' in polled and "<html" not in polled and "Person 1" not in polled
+    assert done.headers["HX-Retarget"] == "#whole"
+    assert "4 leads would move now." in page and "At least" not in page
+    assert "Hot 4 would pass now" in page
+    assert page.index("Person 3") < page.index("Person 0")
+    assert "All 5 leads were looked at; nothing happened from that." in page
+    assert not client.get("/scoring/whatif/").context["past"]
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_what_the_background_finds_is_what_a_page_with_time_finds(draft):
+    live_through(1)
+    write_draft(DRAFTS[draft])
+    simulation = whatif.start_simulation(draft_to_try(), seconds=0)
+
+    tasks.run_what_ifs()
+
+    simulation.refresh_from_db()
+    assert msgspec.convert(simulation.result, Simulation) == simulated()
+    assert (simulation.state, simulation.done, simulation.leads) == ("done", Lead.objects.current().count(), Lead.objects.current().count())
+
+
+def test_a_worker_that_takes_over_goes_on_where_the_killed_one_was(crowd):
+    simulation = whatif.start_simulation(draft_to_try(), seconds=-1)
+    token, _ = WhatIf.objects.due(timezone.now()).claim(1)
+    found = msgspec.convert(simulation.result, Simulation)
+    for leads in look(simulation.document, found):
+        whatif.save(simulation, token, done=simulation.done + leads, result=msgspec.to_builtins(found))
+        break  # killed here
+
+    tasks.run_what_ifs()
+    simulation.refresh_from_db()
+    assert (simulation.state, simulation.done) == ("running", 4)
+    WhatIf.objects.update(lease_until=timezone.now() - timedelta(days=999))
+    tasks.run_what_ifs()
+
+    simulation.refresh_from_db()
+    assert (simulation.state, simulation.done, simulation.result["count"]) == ("done", 5, 4)
+
+
+def test_the_page_of_the_complete_look_costs_the_same_with_few_and_with_many_leads(client, marketer, live):
+    counts = []
+    write_draft(model(gates=[model()["gates"][0], HOT]))
+    tasks.advance_rescores()
+    for many in (1, 30):
+        for _ in range(many):
+            make_person("A", "A", version=live)
+        address = look_at_all(client)
+        tasks.run_what_ifs()
+        with CaptureQueriesContext(connection) as queries:
+            assert "would move now" in words(client.get(address))
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
+
+
+def test_a_publication_on_the_way_ends_it_with_the_reason(client, marketer, crowd):
+    address = look_at_all(client)
+    write_draft(DRAFTS["points"])
+    publishing.publish()
+    tasks.advance_rescores()
+
+    tasks.run_what_ifs()
+    page = words(client.get(address))
+
+    assert "Another version was published meanwhile. Look again to see who would pass after that." in page
+    assert 'href="/scoring/simulator/"' in client.get(address).content.decode()
+
+
+def test_a_publication_after_it_makes_it_outdated(client, marketer, crowd):
+    address = look_at_all(client)
+    tasks.run_what_ifs()
+    fresh = words(client.get(address))
+    publishing.publish()
+
+    page = words(client.get(address))
+
+    assert "published since" not in fresh
+    assert "Another version was published since; this is who would have passed before it." in page
+
+
+def test_it_is_canceled_and_nothing_is_kept(client, marketer, crowd):
+    address = look_at_all(client)
+
+    page = words(client.post(f"{address}cancel/", follow=True))
+    tasks.run_what_ifs()
+
+    assert "Canceled after 2 of 5 leads." in page
+    assert WhatIf.objects.get().result == {}
+
+
+def test_whoever_left_the_page_finds_the_complete_look_again(client, marketer, crowd):
+    address = look_at_all(client)
+    running = client.get("/scoring/simulator/")
+    tasks.run_what_ifs()
+    done = client.get("/scoring/simulator/")
+    write_draft(DRAFTS["points"])
+    other = client.get("/scoring/simulator/")
+
+    assert "All of them are being looked at now" in words(running) and f'href="{address}"' in running.content.decode()
+    assert "All of them were looked at now" in words(done) and f'href="{address}"' in done.content.decode()
+    assert address not in other.content.decode()
+
+
+def test_a_draft_that_cannot_be_published_is_not_looked_at_in_the_background(client, marketer, live):
+    Gate.objects.filter(key="hot").update(conditions=[{"scor": 1}])
+
+    page = client.post("/scoring/simulator/")
+
+    assert page.status_code == 422
+    assert not WhatIf.objects.exists()
+
+
+def test_a_version_that_goes_live_while_the_page_looks_makes_it_begin_again(client, marketer, crowd, monkeypatch):
+    monkeypatch.setattr("leads.views.whatif.SECONDS", 60.0)
+    meanwhile = iter([lambda: (publishing.publish(), tasks.advance_rescores())])
+
+    def watch(execute, sql, *rest):
+        result = execute(sql, *rest)
+        if "leads_foldstate" in sql and sql.startswith("SELECT"):
+            next(meanwhile, lambda: None)()
+        return result
+
+    with connection.execute_wrapper(watch):
+        page = words(client.get("/scoring/simulator/"))
+
+    assert Lead.objects.filter(stage="sql").count() == 4
+    assert "Nobody would move now." in page
 
 
 def test_scoring_leads_to_both(client, marketer):

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from leads.gates import move_by_hand, undo_move
@@ -702,6 +703,48 @@ def test_who_becomes_absent_is_told_what_waits_and_so_is_the_team(client, rep):
     titles = list(other.notifications.values_list("title", flat=True))
     assert titles == ["Rita Rep is away until 12 Jun: 1 lead waits for somebody"]
     assert not absent.notifications.exists()
+
+
+@pytest.fixture
+def bob(rep):
+    """A colleague who has two leads to call, and the admin who is logged in."""
+    bob = make_rep(username="bob", first_name="Bob")
+    hand(make_lead(owner=bob), make_lead(owner=bob))
+    return bob
+
+
+def edit_in_admin(client, user, **changes):
+    """Save somebody's page in the admin, with `changes` made by a superuser."""
+    client.force_login(User.objects.get_or_create(username="ada", is_superuser=True, is_staff=True)[0])
+    groups = list(user.groups.values_list("pk", flat=True))
+    joined = {"date_joined_0": "2026-06-01", "date_joined_1": "08:00:00"}
+    fields = {"username": user.username, "first_name": user.first_name, "is_active": "on", "theme": "system", "groups": groups, **joined}
+    return client.post(reverse("admin:leads_user_change", args=[user.pk]), fields | changes, follow=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "away"),
+    [
+        ({"away_until": "2026-06-12"}, "Bob is away until 12 Jun: 2 leads wait for somebody"),
+        ({"is_active": ""}, "Bob is away: 2 leads wait for somebody"),
+    ],
+)
+def test_an_absence_entered_in_the_admin_is_told_too(client, rep, bob, changes, away):
+    answer = edit_in_admin(client, bob, **changes).content.decode()
+    edit_in_admin(client, bob, **changes)
+
+    assert "The team knows that Bob is away and can claim 2 leads nobody has called yet." in answer
+    assert list(rep.notifications.values_list("title", flat=True)) == [away]
+    assert not bob.notifications.filter(title=away).exists()
+
+
+def test_who_is_renamed_in_the_admin_while_away_bothers_nobody(client, rep, bob):
+    User.objects.filter(pk=bob.pk).update(away_until=date(2026, 6, 12))
+
+    edit_in_admin(client, bob, first_name="Robert", away_until="2026-06-12")
+
+    assert str(fresh(bob)) == "Robert"
+    assert not rep.notifications.exists()
 
 
 def test_who_is_away_with_nothing_waiting_bothers_nobody(client, rep):

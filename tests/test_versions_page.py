@@ -133,7 +133,7 @@ def test_a_publication_that_moves_many_asks_once_more_with_number_and_stages(cli
 
     text, page = words(asked), asked.content.decode()
     assert ScoringVersion.live().number == 2
-    assert "This would move 4 leads at once: 4 to Sales qualified. It asks because that is more than 3." in text
+    assert "This would move 4 leads at once: 4 to Sales qualified (4 through Ready for sales). It asks because that is more than 3." in text
     assert "Move 4 leads and publish" in text
     assert 'value="More"' in page
     assert 'name="sure" value="history"' in page
@@ -172,7 +172,7 @@ def test_what_is_counted_before_is_what_the_work_moves(client, marketer, live, s
     publish_by_page(client, scope=scope, sure=scope)
     tasks.advance_rescores()
 
-    assert "This would move 2 leads at once: 2 to Sales qualified." in asked
+    assert "This would move 2 leads at once: 2 to Sales qualified (2 through Ready for sales)." in asked
     assert Rescore.objects.get(version=ScoringVersion.live()).moved == 2
 
 
@@ -183,8 +183,11 @@ def test_a_count_that_takes_too_long_asks_and_says_so(client, marketer, live, mo
     ScoringRule.objects.update(points=11)
 
     text = words(publish_by_page(client))
+    history = words(publish_by_page(client, scope="history"))
 
     assert "at least 0 leads at once" in text
+    assert "The simulator can look at all of them first, in the background." in text
+    assert "What if can look at all of them first, in the background." in history
     assert "2 of 4 leads were looked at" in text
     assert ScoringVersion.live().number == 2
 
@@ -423,7 +426,7 @@ def test_the_live_version_scores_the_past_when_somebody_thinks_better_of_it(clie
 
     assert "4 leads are scored anew from the beginning" in " ".join(asked.split())
     assert "Score the past by what is live?" in again
-    assert "This would move 4 leads at once: 4 to Sales qualified." in again
+    assert "This would move 4 leads at once: 4 to Sales qualified (4 through Ready for sales)." in again
     assert "Version 4 is live." in words(done)
     version = ScoringVersion.live()
     assert (version.rescored, version.note) == (True, "Version 3 for the past too")

@@ -17,7 +17,7 @@ from crm import sweep
 from leads import gates, publishing, scoring, tasks, whatif
 from leads.models import Gate, Lead, Stage, WhatIf
 from leads.replay import Replay, draft_to_try
-from leads.whatif_result import load
+from leads.whatif_result import dump, load
 from tests.factories import make_event, make_lead, make_rep
 from tests.histories import DRAFTS, live_through, model, publish_with_rescore, standing, write_draft
 from tests.test_scoring_page import make_marketer, words
@@ -225,7 +225,7 @@ def test_a_worker_that_takes_over_goes_on_where_the_killed_one_was():
     token, _ = WhatIf.objects.due(timezone.now()).claim(1)
     tally = whatif.begin(30)
     for leads in whatif.compare(what_if.document, tally):
-        whatif.save(what_if, token, done=leads, result=whatif.dump(tally))
+        whatif.save(what_if, token, done=leads, result=dump(tally))
         break  # killed here
 
     tasks.run_what_ifs()
@@ -259,7 +259,7 @@ def test_a_publication_on_the_way_ends_it_with_the_reason(client, marketer):
     published()
     make_lead()
     what_if = whatif.start(draft_to_try(), days=30)
-    what_if.result = whatif.dump(whatif.begin(30))
+    what_if.result = dump(whatif.begin(30))
     what_if.save()
     published(DRAFTS["points"])
 

@@ -204,10 +204,10 @@ class RescoreAdmin(HistoryAdmin):
 
 @admin.register(WhatIf)
 class WhatIfAdmin(HistoryAdmin):
-    """Models compared with the live one."""
+    """Models tried out: compared with the live one, or who would pass their gates."""
 
     list_display = ("__str__", "state", "by_user", "created_at", "done_at")
-    list_filter = ("state",)
+    list_filter = ("kind", "state")
     list_select_related = ("by_user",)
     exclude = ("claim_token", "lease_until")
 

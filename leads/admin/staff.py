@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from leads.absence import tell_of_absence
+from leads.access import signed_in
 from leads.admin.kinds import EditedAdmin
 from leads.models import (
     User,
@@ -50,6 +53,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Superusers are deleted by superusers."""
         return super().has_delete_permission(request, obj) and may_touch(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
+        """An absence entered here is told to the team like one entered in the profile."""
+        super().save_model(request, obj, form, change)
+        if told := tell_of_absence(obj, form.changed_data, by_user=signed_in(request), now=timezone.now()):
+            messages.warning(request, told)
 
 
 @admin.register(Group)

@@ -124,7 +124,7 @@ class FoldStateQuerySet(ClaimableQuerySet["FoldState"]):
 
     def broken(self) -> Self:
         """Leads the engine could not fold; the newest failure first."""
-        return self.exclude(error="").order_by("-failed_at", "-pk")
+        return self.filter(failed_at__isnull=False).order_by("-failed_at", "-pk")
 
 
 class FoldState(Claimable):
@@ -139,7 +139,7 @@ class FoldState(Claimable):
     again = models.BooleanField(default=False, help_text="A long history waits to be folded again in the background.")
     error = models.TextField(blank=True, help_text="What went wrong when the engine folded this lead last; empty: nothing.")
     traceback = models.TextField(blank=True)
-    failed_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True, help_text="When that was; set exactly when there is an error.")
 
     objects: ClassVar[FoldStateQuerySet] = FoldStateQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -147,6 +147,8 @@ class FoldState(Claimable):
         indexes = [
             # tick: due score changes.
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="fold_state_due"),
+            # Scoring: how many leads could not be folded, however many there are.
+            models.Index(fields=["failed_at"], condition=Q(failed_at__isnull=False), name="fold_state_failed"),
         ]
 
     def __str__(self) -> str:

@@ -214,7 +214,14 @@ class WhatIfQuerySet(ClaimableQuerySet["WhatIf"]):
 
 
 class WhatIf(Claimable):
-    """A scoring model compared with the live one over the last days of real events; nothing but this row is written."""
+    """A scoring model tried out on all leads; nothing but this row is written.
+
+    A comparison says what differs from the live one over the last days of real events, a simulation who would pass a gate now.
+    """
+
+    class Kind(models.TextChoices):
+        COMPARISON = "comparison", "Comparison"
+        SIMULATION = "simulation", "Simulation"
 
     class State(models.TextChoices):
         RUNNING = "running", "Running"
@@ -223,8 +230,9 @@ class WhatIf(Claimable):
         FAILED = "failed", "Failed"
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    document = models.JSONField(help_text="The model compared, as in ScoringVersion.document.")
-    days = models.PositiveIntegerField(default=30)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.COMPARISON)
+    document = models.JSONField(help_text="The model tried out, as in ScoringVersion.document.")
+    days = models.PositiveIntegerField(default=30, help_text="For a comparison: how many days back.")
     state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
     leads = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
@@ -241,4 +249,9 @@ class WhatIf(Claimable):
         ordering = ["-pk"]
 
     def __str__(self) -> str:
-        return f"What if, over {self.days} days"
+        return "Simulator" if self.is_simulation else f"What if, over {self.days} day{'' if self.days == 1 else 's'}"
+
+    @property
+    def is_simulation(self) -> bool:
+        """Whether it says who would pass a gate now."""
+        return self.kind == self.Kind.SIMULATION

@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import trigger_client_event
 
-from leads.absence import tell_team
+from leads.absence import tell_of_absence
 from leads.access import rep_page, signed_in
 from leads.models import User
 from leads.profile_forms import PasswordForm, ProfileForm, ThemeForm
@@ -35,9 +35,8 @@ def profile(request: HttpRequest) -> HttpResponse:
         return render_profile(request, form, PasswordForm(user), status=422)
     form.save()
     messages.success(request, f"Saved {timezone.localtime():%H:%M}.")
-    if "away_until" in form.changed_data and (waiting := tell_team(form.instance, now=timezone.now())):
-        leads = "1 lead nobody has called yet" if waiting == 1 else f"{waiting} leads nobody has called yet"
-        messages.warning(request, f"The team knows that you are away and can claim {leads}.")
+    if told := tell_of_absence(form.instance, form.changed_data, by_user=user, now=timezone.now()):
+        messages.warning(request, told)
     return redirect("leads:profile")
 
 

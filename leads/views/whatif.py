@@ -13,18 +13,16 @@ from django_htmx.http import retarget
 from leads import whatif as trying
 from leads.access import marketer_page, signed_in
 from leads.forms_whatif import WhatIfForm
-from leads.models import ScoringVersion, WhatIf
+from leads.models import Lead, ScoringVersion, WhatIf
 from leads.replay import draft_to_try
-from leads.scoring_draft import stage_names
 from leads.shape import PublishError, same
 from leads.simulator import simulate
-from leads.simulator_page import gate_parts, passing_headline
+from leads.simulator_page import Passings, newest_of
 from leads.whatif_page import Result
 
 PAST = 20
-PASSING = 25
-# A page that takes longer is not waited for.
-SECONDS = 8.0
+# What the simulator's page looks at while somebody waits for it; the rest is looked at in the background.
+SECONDS = 2.0
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -41,7 +39,7 @@ def start(request: HttpRequest) -> HttpResponse:
         "live": live,
         "problems": problems,
         "is_same": document is not None and live is not None and same(live.document, document),
-        "past": WhatIf.objects.select_related("by_user").defer("document", "result")[:PAST],
+        "past": WhatIf.objects.filter(kind=WhatIf.Kind.COMPARISON).select_related("by_user").defer("document", "result")[:PAST],
     }
     return render(request, "leads/whatif_start.html", context, status=422 if form.errors or (problems and form.is_bound) else 200)
 
@@ -58,18 +56,21 @@ def draft_or_problems() -> tuple[dict[str, Any] | None, list[str]]:
 @require_safe
 @marketer_page
 def what_if_page(request: HttpRequest, uid: UUID) -> HttpResponse:
-    """One comparison: how far it is, then what it found. Once it is done, the progress asks for the whole page."""
+    """One comparison or simulation: how far it is, then what it found. Once it is done, the progress asks for the whole page."""
     what_if = get_object_or_404(WhatIf.objects.select_related("by_user"), uid=uid)
     is_running = what_if.state == WhatIf.State.RUNNING
-    context = {
+    context: dict[str, Any] = {
         "what_if": what_if,
+        "again": "leads:simulator" if what_if.is_simulation else "leads:whatif-start",
         "is_running": is_running,
         "waits_for": trying.waits_for() if is_running else None,
         "is_stuck": is_running and WhatIf.objects.stuck().filter(pk=what_if.pk).exists(),
     }
+    if what_if.is_simulation and what_if.result:
+        context["passings"] = Passings.of(what_if)
     if request.htmx and is_running:  # type: ignore[attr-defined]
         return render(request, "leads/whatif.html#progress", context)
-    if what_if.state == WhatIf.State.DONE:
+    if what_if.state == WhatIf.State.DONE and not what_if.is_simulation:
         result = Result(what_if)
         page = page_number(request, result)
         context |= {"result": result, "rows": result.rows(page), "page": page}
@@ -102,14 +103,17 @@ def go_on(request: HttpRequest, uid: UUID) -> HttpResponse:
     return redirect("leads:whatif", uid)
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @marketer_page
 def simulator(request: HttpRequest) -> HttpResponse:
-    """Gate by gate: who would pass now under the draft."""
+    """Gate by gate, who would pass now under the draft: as many leads as can be looked at at once, or all in the background."""
     document, problems = draft_or_problems()
     if document is None:
-        return render(request, "leads/simulator.html", {"problems": problems})
-    simulation = simulate(document, limit=PASSING, seconds=SECONDS)
-    stages = stage_names()
-    context = {"simulation": simulation, "headline": passing_headline(simulation), "gates": gate_parts(document, simulation, stages)}
+        return render(request, "leads/simulator.html", {"problems": problems}, status=422 if request.method == "POST" else 200)
+    if request.method == "POST":
+        return redirect("leads:whatif", trying.start_simulation(document, seconds=SECONDS, by_user=signed_in(request)).uid)
+    passings = Passings(document, simulate(document, seconds=SECONDS))
+    context: dict[str, Any] = {"passings": passings}
+    if not passings.is_whole:
+        context |= {"lead_count": Lead.objects.current().count(), "newest": newest_of(document)}
     return render(request, "leads/simulator.html", context)

@@ -14,8 +14,9 @@ from leads.documents import ModelDoc
 from leads.models import Lead, Stage, WhatIf
 from leads.publishing import check_model, draft_document
 from leads.shape import Problem, PublishError, builtins, read
+from leads.simulator import Outdated
 from leads.versions_in_force import from_micros
-from leads.whatif import LONGEST, Outdated, begin, compare
+from leads.whatif import LONGEST, begin, compare
 from leads.whatif_page import Result, WeekRow
 from leads.whatif_result import Differing, Tally, dump
 
