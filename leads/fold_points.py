@@ -1,14 +1,14 @@
-"""The part of a fold that keeps the score: what one fact is worth within the limits, line by line; what conditions count."""
+"""The part of a fold that keeps the score: what one fact is worth within the limits, line by line."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from leads.fold_facts import Fact, Line
 from leads.fold_state import EARLIEST, Expiry, State
 from leads.fold_view import FoldView
 from leads.score_limits import clamp, clamp_one, fit_points
-from leads.scoring_model import Counter, Limit, Model, Rule
+from leads.scoring_model import Limit, Model, Rule
 
 EXCLUDED = "excluded"
 # Line(*…), without the time that naming its parts takes.
@@ -22,7 +22,6 @@ class Scorekeeper:
         self.state = state
         self.view = FoldView(state, evidence_points)
         self.lines: list[Line] = []
-        self.counters: Mapping[str, tuple[Counter, ...]] = {}
         self.soon = EARLIEST  # nothing that time brings is due before this
 
     def hurry(self, due: int) -> None:
