@@ -7,9 +7,9 @@ from leads.models import Event, Lead
 
 
 def counted_events(companies: Iterable[int], types: frozenset[str]) -> Any:
-    """The events of these companies' people that such conditions may count, in fact order."""
+    """The events of these companies' people that such conditions may count."""
     events = Event.objects.filter(lead__company__in=companies, lead__merged_into=None, type__in=types)
-    return events.exclude(verdict=Event.Verdict.SUSPECT).in_fact_order()
+    return events.exclude(verdict=Event.Verdict.SUSPECT)
 
 
 def news_for_colleagues(events: Sequence[Event], types: frozenset[str]) -> dict[int, list[Event]]:
@@ -34,5 +34,5 @@ def concerned_by(companies: Iterable[int], types: frozenset[str]) -> set[int]:
     """
     if not types:
         return set()
-    busy = set(counted_events(companies, types).order_by().values_list("lead__company", flat=True).distinct())
+    busy = set(counted_events(companies, types).values_list("lead__company", flat=True).distinct())
     return people_of(busy) if busy else set()

@@ -9,9 +9,8 @@ from django.db.models import Count, Q
 
 from leads import engine
 from leads.bulk import among
-from leads.colleagues import counted_events
 from leads.models import Checkpoint, Event, FoldState, Lead, Stage, Transition
-from leads.stored_facts import FACT_ORDER, read_facts
+from leads.stored_facts import FACT_ORDER, read_company_facts, read_facts
 from leads.versions_in_force import Versions, compiled, from_micros, to_micros
 
 # A history of more facts than this is folded again in the background, without holding the lead meanwhile.
@@ -171,29 +170,13 @@ def load_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
     wanted = Q(lead__in=whole)
     if partly:
         wanted |= Q(lead__in=partly, at__gt=from_micros(min(partly.values())))
-    for fact, lead_id in read_facts(Event.objects.filter(wanted).in_fact_order(), "lead_id"):
-        if fact.at > by_lead[lead_id].after:
-            by_lead[lead_id].facts.append(fact)
-    if company_types:
-        load_company_facts(jobs, company_types)
-
-
-def load_company_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
-    """Add what colleagues did that counts for the whole company, in fact order."""
-    by_company: dict[int, list[tuple[int, Job]]] = {}
-    for job in jobs:
-        if job.lead.company_id:
-            by_company.setdefault(job.lead.company_id, []).append((job.lead.pk, job))
-    if not by_company:
-        return
-    grown: dict[int, Job] = {}
-    events = counted_events(by_company, company_types)
-    for fact, lead_id, company_id in read_facts(events, "lead_id", "lead__company_id", colleague=True):
-        for pk, job in by_company[company_id]:
-            if pk != lead_id and fact.at > job.after:
-                job.facts.append(fact)
-                grown[pk] = job
-    for job in grown.values():
+    for fact, lead_id in read_facts(Event.objects.filter(wanted), "lead_id"):
+        by_lead[lead_id].facts.append(fact)
+    shared = read_company_facts({job.lead.company_id for job in jobs if job.lead.company_id}, company_types)
+    for pk, job in by_lead.items():
+        job.facts += [fact for lead_id, fact in shared.get(job.lead.company_id or 0, ()) if lead_id != pk]
+        if job.after > engine.EARLIEST:
+            job.facts = [fact for fact in job.facts if fact.at > job.after]
         job.facts.sort(key=FACT_ORDER)
 
 

@@ -9,11 +9,10 @@ from uuid import UUID
 
 from django.db.models import Count
 
-from leads.colleagues import counted_events
 from leads.engine import Fact, PastMove
 from leads.fold_jobs import MOVE_COLUMNS
 from leads.models import Event, Lead, Transition
-from leads.stored_facts import FACT_ORDER, read_facts
+from leads.stored_facts import FACT_ORDER, read_company_facts, read_facts
 from leads.versions_in_force import to_micros
 
 # Leads, and facts, that are read at a time. A lead with more facts than this is read alone.
@@ -73,32 +72,20 @@ def read_histories(pks: Sequence[int], *, company_types: frozenset[str] = frozen
     What colleagues did is among the facts where its type is one of `company_types`: conditions may count those for a company.
     """
     standing = [Standing(*row) for row in Lead.objects.filter(pk__in=pks).order_by("pk").values_list(*STANDING_COLUMNS)]
-    moves, colleagues = read_moves(pks), read_colleagues(standing, company_types)
-    events = Event.objects.filter(lead__in=pks).order_by("lead_id", "at", "source_id", "message_id")
-    groups = groupby(read_facts(events, "lead_id"), key=itemgetter(1))
+    moves, shared = read_moves(pks), read_company_facts({lead.company for lead in standing if lead.company}, company_types)
+    groups = groupby(read_facts(Event.objects.filter(lead__in=pks).order_by("lead_id"), "lead_id"), key=itemgetter(1))
     lead_id, facts = next(groups, (None, iter(())))
     for lead in standing:
         mine: list[Fact] = []
         if lead_id == lead.pk:
             mine = [fact for fact, _ in facts]
             lead_id, facts = next(groups, (None, iter(())))
-        if theirs := colleagues.get(lead.company or 0):
-            mine = sorted([*mine, *(fact for pk, fact in theirs if pk != lead.pk)], key=FACT_ORDER)
+        mine += [fact for pk, fact in shared.get(lead.company or 0, ()) if pk != lead.pk]
+        mine.sort(key=FACT_ORDER)
         yield History(lead, mine, moves.get(lead.pk, []))
 
 
 STANDING_COLUMNS = ["pk", "uid", "is_known", "score", "stage_id", "stage_seq", "company_id"]
-
-
-def read_colleagues(leads: Sequence[Standing], types: frozenset[str]) -> dict[int, list[tuple[int, Fact]]]:
-    """What people of these leads' companies did that counts for the whole company: by company, with who did it."""
-    found: dict[int, list[tuple[int, Fact]]] = {}
-    companies = {lead.company for lead in leads if lead.company}
-    if not types or not companies:
-        return found
-    for fact, pk, company in read_facts(counted_events(companies, types), "lead_id", "lead__company_id", colleague=True):
-        found.setdefault(company, []).append((pk, fact))
-    return found
 
 
 def read_moves(pks: Sequence[int]) -> dict[int, list[Recorded]]:

@@ -5,12 +5,10 @@ taken one by one: then the events of a delivery are kept even when scoring or ca
 delivery is marked failed and its automation is tried again later.
 """
 
-import gc
 import json
 import traceback
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +21,7 @@ from django.utils import timezone
 from leads import consents, engine, identity, parsing, scoring
 from leads.bell import ring
 from leads.bulk import among, update_rows
+from leads.collector import without_collector
 from leads.companies import assign_companies
 from leads.event_rows import write_events
 from leads.models import Delivery, Event, Lead, Source
@@ -126,19 +125,6 @@ def drain() -> int:
         for pk in pks:
             drain_alone(pk, token)
     return len(pks)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Let the garbage collector rest: what a group is made of lives until its end, and goes without its help.
-
-    To look through it again and again would take a tenth of the time.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def choose_group(candidates: list[Delivery]) -> list[Delivery]:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from leads import engine, gates
 from leads.bulk import among
 from leads.colleagues import concerned_by, counted_events, news_for_colleagues, people_of
+from leads.collector import without_collector
 from leads.fold_jobs import Job, Plan, plan_jobs, stage_infos, versions_of
 from leads.fold_writes import event_of, mark_failed, postpone, save_states, write_leads, write_lines, write_states
 from leads.models import Event, FoldState, Lead, Transition
@@ -57,7 +58,7 @@ def facts_of(leads: Iterable[Lead], by_lead: dict[int, list[Event]], news: dict[
 
 def refold(lead_pks: Iterable[int], *, now: datetime, historical: bool = False) -> int:
     """Fold these leads again from all their facts; returns the number of ledger lines appended (0: nothing differed)."""
-    with transaction.atomic():
+    with without_collector(), transaction.atomic():
         leads = lock_leads(lead_pks)
         again = set(leads)
         return fold_leads(leads, read_versions(), again=again, now=now, historical=again if historical else set(), at_any_length=True)

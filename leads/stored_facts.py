@@ -1,15 +1,16 @@
 """Events as the engine's facts: those at hand, and stored ones, read quickly, without model instances."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any
 
 import msgspec
-from django.db.models import IntegerField, TextField
+from django.db.models import TextField
 from django.db.models.functions import Cast
 
+from leads.colleagues import counted_events
 from leads.engine import Fact
 from leads.models import Event
 from leads.versions_in_force import EPOCH, to_micros
@@ -17,10 +18,11 @@ from leads.vocabulary import STAFF_TYPES, is_ours
 
 # What puts facts in their order: at, source, message id.
 FACT_ORDER = itemgetter(0, 1, 2)
-# Columns come as the database writes them, and are read here: Django's converters cost more than folding does.
-PLAIN = {"at": TextField, "properties": TextField, "traits": TextField, "identifies": IntegerField}
+# Columns come as the texts the database writes, and are read here: Django's converters cost more than folding does.
+AS_TEXT = {"at", "properties", "traits", "identifies"}
+TRUE = {"1", "true"}
 COLUMNS = ("at", "source_id", "message_id", "pk", "type", "properties", "traits", "model_version_id", "identifies", "verdict")
-PLAIN_COLUMNS = [Cast(name, PLAIN[name]()) if name in PLAIN else name for name in COLUMNS]
+PLAIN_COLUMNS = [Cast(name, TextField()) if name in AS_TEXT else name for name in COLUMNS]
 AT_A_TIME = 2_000
 NAIVE_EPOCH, MICROSECOND = EPOCH.replace(tzinfo=None), timedelta(microseconds=1)
 # Fact(*…), without the time that naming its parts takes.
@@ -52,8 +54,17 @@ def read_facts(events: Any, *also: str, colleague: bool = False) -> Iterator[tup
         said = {} if properties == "{}" else decode(properties)
         told = {} if traits == "{}" else decode(traits)
         counts, acted = verdict != suspect, acts(kind)
-        parts = (read_time(at), source, key, f"event:{pk}", kind, said, told, version, bool(identifies), counts, acted, colleague)
+        parts = (read_time(at), source, key, f"event:{pk}", kind, said, told, version, identifies in TRUE, counts, acted, colleague)
         yield fact_with(parts), *rest
+
+
+def read_company_facts(companies: Iterable[int], types: frozenset[str]) -> dict[int, list[tuple[int, Fact]]]:
+    """What people of these companies did that counts for the whole company: by company, with who did it."""
+    found: dict[int, list[tuple[int, Fact]]] = {company: [] for company in companies}
+    if types and found:
+        for fact, lead_id, company in read_facts(counted_events(found, types), "lead_id", "lead__company_id", colleague=True):
+            found[company].append((lead_id, fact))
+    return found
 
 
 def read_time(text: str) -> int:

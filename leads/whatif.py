@@ -17,6 +17,7 @@ from django.db.utils import OperationalError
 from django.utils import timezone
 
 from leads.bell import ring
+from leads.collector import without_collector
 from leads.histories import next_leads, read_histories
 from leads.models import Lead, Rescore, ScoringVersion, User, WhatIf
 from leads.replay import Replay
@@ -144,8 +145,9 @@ def compare(document: dict[str, Any], tally: Tally) -> Iterator[int]:
         replay = Replay(document, timezone.now())
         if replay.live != tally.live:
             raise Outdated("Another version was published meanwhile. Start it again to compare with that.")
-        lines = {history.lead.pk: tally.add(history, replay) for history in read_histories(pks, company_types=replay.company_types)}
-        tally.settle(lines)
+        with without_collector():
+            lines = {history.lead.pk: tally.add(history, replay) for history in read_histories(pks, company_types=replay.company_types)}
+            tally.settle(lines)
         tally.next_lead = pks[-1]
         yield len(pks)
 
