@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from leads.condition_nodes import EventView
 from leads.fold_dues import idle_due, idle_turn, next_idle
@@ -12,18 +11,10 @@ from leads.fold_points import EXCLUDED
 from leads.fold_state import EARLIEST, LATEST, Expiry, Published, StageInfo, State
 from leads.fold_traits import learn
 from leads.score_limits import bound, clamp
-from leads.scoring_model import Counter, Model, Rule, merge_counters
+from leads.scoring_model import Counter, Kind, Model, merge_counters, needs_of
 
-
-class Kind(NamedTuple):
-    """What a fold does with events of some types at once that are pinned to one version: looked up once."""
-
-    model: Model | None
-    types: tuple[str, ...]
-    rules: tuple[Rule, ...]
-    lone: Rule | None  # the only rule, if that gives points and asks for nothing
-    counters: tuple[Counter, ...]
-    derives: bool  # it may be of further types, going by its properties
+# Types of events whose treatment is kept: more than anybody has, and an end to what a broken client can fill memory with.
+MANY = 2_000
 
 
 class Folding(Gatekeeper):
@@ -35,7 +26,7 @@ class Folding(Gatekeeper):
         super().__init__(state, stages, evidence_points)
         self.models = models
         self.counters: Mapping[str, tuple[Counter, ...]] = {}
-        self.kinds: dict[int | None, dict[str | tuple[str, ...], Kind]] = {}
+        self.kinds: dict[int | None, dict[str | tuple[str, ...], Kind]] = {}  # by the version that events are pinned to
         self.live = None if live is None else models.get(live)
         self.upcoming: list[Published] = []  # publications not passed yet, the next one last
         self.marks: list[Mark] = []
@@ -50,15 +41,16 @@ class Folding(Gatekeeper):
         self.upcoming = list(reversed(published[passed:]))
         versions = {each.version for each in self.upcoming} | {fact.version for fact in facts}
         versions |= {self.in_force.version if self.in_force else None, self.live.version if self.live else None}
-        taking_part = [self.models[version] for version in sorted(v for v in versions if v is not None) if version in self.models]
-        self.counters = merge_counters(taking_part)
+        taking_part = {version: self.models[version] for version in sorted(v for v in versions if v in self.models and v is not None)}
+        self.counters = merge_counters(taking_part.values())
+        if len(taking_part) == 1:  # the usual case; then it does with events what every fold under this version does
+            self.kinds = {version: model.kinds for version, model in taking_part.items()}
 
     def forget_counters(self) -> None:
         """Keep only what the live version counts, and what those count that are in force until then."""
-        needs: dict[str, int] = {}
-        for model in (self.live, self.in_force, *(self.models.get(each.version) for each in self.upcoming)):
-            for key, need in model.needs.items() if model else ():
-                needs[key] = max(need, needs.get(key, 0))
+        needs: Mapping[str, int] = self.live.needs if self.live else {}
+        if self.upcoming or self.in_force is not self.live:
+            needs = needs_of(self.live, self.in_force, *(self.models.get(each.version) for each in self.upcoming))
         counters = self.state.counters
         self.state.counters = {key: times[-needs[key] :] for key, times in counters.items() if key in needs}
 
@@ -106,12 +98,13 @@ class Folding(Gatekeeper):
         at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
         state = self.state
         state.events += 1
+        model = self.models.get(version)  # type: ignore[arg-type]
         try:
-            model, types, rules, lone, counters, derives = self.kinds[version][kind]
+            types, rules, lone, counters, derives = self.kinds[version][kind]
         except KeyError:
-            model, types, rules, lone, counters, derives = self.look_up(version, kind, (kind,))
+            types, rules, lone, counters, derives = self.look_up(version, kind, (kind,))
         if derives and model is not None and len(more := model.types_of(kind, properties)) > 1:
-            _, types, rules, lone, counters, _ = self.kinds[version].get(more) or self.look_up(version, more, more)
+            types, rules, lone, counters, _ = self.kinds[version].get(more) or self.look_up(version, more, more)
         if colleague:
             if counts:
                 self.count(fact, counters)
@@ -148,8 +141,12 @@ class Folding(Gatekeeper):
         rules = model.rules_for(types) if model else ()
         lone = rules[0] if len(rules) == 1 and rules[0].when is None and not rules[0].resets else None
         counters = tuple(counter for name in types for counter in self.counters.get(name, ()))
-        found = Kind(model, types, rules, lone, counters, derives=model is not None and key in model.derived)
-        self.kinds.setdefault(version, {})[key] = found
+        found, known = (
+            Kind(types, rules, lone, counters, derives=model is not None and key in model.derived),
+            self.kinds.setdefault(version, {}),
+        )
+        if len(known) < MANY:
+            known[key] = found
         return found
 
     def learn(self, fact: Fact, ruling: Model | None) -> None:

@@ -15,7 +15,7 @@ from leads.fold_jobs import stage_infos
 from leads.histories import History, Recorded
 from leads.models import ScoringVersion, Stage
 from leads.publishing import check_model, export_draft
-from leads.scoring_model import merge_counters
+from leads.scoring_model import merge_counters, needs_of
 from leads.shape import PublishError, builtins
 from leads.versions_in_force import Versions, compiled, read_versions, to_micros
 
@@ -60,8 +60,7 @@ class Replay:
         self.models = self.versions.models() | {number: self.tried}
         self.both = [self.tried, *([self.versions.live] if self.versions.live else [])]
         # Each of the two, counting what either of them counts.
-        needs = {key: max(each.needs.get(key, 0) for each in self.both) for each in self.both for key in each.needs}
-        counters = merge_counters(self.both)
+        needs, counters = needs_of(*self.both), merge_counters(self.both)
         self.bases = {each.version: replace(each, version=number + 1, counters=counters, needs=needs) for each in self.both}
         self.telling = telling_types(self.both[-1], self.tried)
 

@@ -1,11 +1,11 @@
 """A published scoring model, compiled: rules, fit, gates and counters found by what the engine asks for."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -166,6 +166,16 @@ class Counter:
                 del times[: -self.need]
 
 
+class Kind(NamedTuple):
+    """What a fold does with events of some types at once."""
+
+    types: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    lone: Rule | None  # the only rule, if that gives points and asks for nothing
+    counters: tuple[Counter, ...]
+    derives: bool  # it may be of further types, going by its properties
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One version, ready to fold with. Immutable and shared between folds."""
@@ -185,6 +195,8 @@ class Model:
     waits: Mapping[str, Waits]  # stage → what its gates wait for, if the passing of time alone can open one
     concerns: Mapping[str, Concerns]  # stage → what can open a gate out of it, besides time and news about the person
     company_types: frozenset[str]  # stored types that colleagues' conditions may count
+    # What folds found out about types of events, as long as no other version takes part.
+    kinds: dict[str | tuple[str, ...], Kind] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def counts_within(self, other: "Model") -> bool:
         """Whether everything this version counts, `other` counted too."""
@@ -371,6 +383,15 @@ def merge_counters(models: Iterable[Model]) -> Mapping[str, tuple[Counter, ...]]
                 if counter.key not in at or at[counter.key].need < counter.need:
                     at[counter.key] = counter
     return {name: tuple(counters.values()) for name, counters in found.items()}
+
+
+def needs_of(*models: Model | None) -> dict[str, int]:
+    """How many times each thing is remembered that any of these versions counts."""
+    needs: dict[str, int] = {}
+    for model in models:
+        for key, need in model.needs.items() if model else ():
+            needs[key] = max(need, needs.get(key, 0))
+    return needs
 
 
 def _company_types(counts: list[EventCount], derive: list[DeriveDoc]) -> frozenset[str]:
