@@ -105,15 +105,15 @@ def line_type(length: int) -> type[msgspec.Struct]:
 
 def prepared(fields: Sequence[Any], rows: Rows) -> list[list[Any]]:
     """The values of rows as SQLite's driver takes them: numbers and texts are what they are already."""
-    database = connections[DEFAULT_DB_ALIAS]
-    plain = [PLAIN if not isinstance(field, models.JSONField) else frozenset() for field in fields]
-    return [
-        [
-            value if type(value) in as_is else field.get_db_prep_save(value, database)
-            for field, as_is, value in zip(fields, plain, row, strict=True)
-        ]
-        for row in rows
-    ]
+    columns = [(field, isinstance(field, models.JSONField)) for field in fields]
+    return [[prepared_value(value, field, is_json=is_json) for (field, is_json), value in zip(columns, row, strict=True)] for row in rows]
+
+
+def prepared_value(value: Any, field: Any, *, is_json: bool) -> Any:
+    """One value of a row."""
+    if is_json and value is not None:
+        return msgspec.json.encode(value).decode()
+    return value if type(value) in PLAIN else field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])
 
 
 def type_of(field: Any) -> str:

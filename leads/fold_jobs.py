@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import starmap
+from typing import NamedTuple
 
+import msgspec
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, Q, TextField
+from django.db.models.functions import Cast
 
 from leads import engine
 from leads.bulk import among
@@ -17,8 +21,17 @@ from leads.versions_in_force import Versions, compiled, from_micros, to_micros
 LONG = 5_000
 # A state is noted at every so many facts: a late fact is folded from there.
 MARK_EVERY = 1_000
-STATE_COLUMNS = ("pk", "state", "version_id", "again", "error")
 MOVE_COLUMNS = ("lead_id", "at", "seq", "from_stage_id", "to_stage_id", "undoes_id", "undone_by__pk")
+
+
+class StoredState(NamedTuple):
+    """A row of FoldState; its JSON as the text that the database writes."""
+
+    pk: int
+    version_id: int | None
+    again: bool
+    error: str
+    state: str
 
 
 @dataclass(slots=True)
@@ -83,7 +96,8 @@ def plan_jobs(
     checkpoint before them), and those whose state does not count what the live version asks for.
     """
     news = news or {}
-    stored = {row.pk: row for row in FoldState.objects.filter(pk__in=among(leads)).values_list(*STATE_COLUMNS, named=True)}
+    rows = FoldState.objects.filter(pk__in=among(leads)).values_list(*StoredState._fields[:-1], Cast("state", TextField()))
+    stored = {row.pk: row for row in starmap(StoredState, rows)}
     jobs = {pk: Job(lead, engine.start(stages), facts=news.get(pk, [])) for pk, lead in sorted(leads.items())}
     late: dict[int, int] = {}
     anew = set(again & leads.keys())
@@ -92,7 +106,7 @@ def plan_jobs(
         job.stored = row is not None and not row.again and not row.error
         if row is None or pk in anew:
             continue
-        job.state = engine.State.from_json(row.state)
+        job.state = engine.State.from_json(msgspec.json.decode(row.state))
         if row.again or not is_current(job.state, row.version_id, versions):
             anew.add(pk)
         elif is_late(job.state, job.facts):

@@ -3,6 +3,7 @@
 What a process has noted a moment ago it does not note again: a steady stream of events writes nothing here.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ AGAIN = timedelta(minutes=10)
 MAX_TYPES = 2000
 MAX_PROPERTIES = 200
 MAX_EXAMPLES = 3
+ENOUGH = 20  # events of a group that are alike
 MAX_WRITTEN = 150  # rows in one statement; the rest is noted with a later group
 MAX_DEPTH = 3
 MAX_PATH = 200
@@ -99,7 +101,8 @@ def note_seen(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) -> 
 def news_in(events: Iterable[Event], types: Mapping[int, tuple[str, ...]], now: datetime) -> dict[Key, Sight]:
     """What these events, which are in order, show that was not noted a moment ago.
 
-    Looked at are their types, also derived ones, with their properties, and the traits they tell.
+    Looked at are their types, also derived ones, with their properties, and the traits they tell; of events that are alike
+    in all these names only the first few, for the others would hardly show more.
     """
     found: dict[Key, Sight] = {}
     latest: dict[Key, datetime] = {}
@@ -115,9 +118,15 @@ def news_in(events: Iterable[Event], types: Mapping[int, tuple[str, ...]], now: 
             sight = Sight(kind, () if example is None else (example,), at)
             found[key] = before.with_later(sight) if before else sight
 
+    alike: Counter[tuple[tuple[str, ...], ...]] = Counter()
     for event in events:
+        names = types.get(event.pk, (event.type,))
+        shape = (names, tuple(event.properties), tuple(event.traits))
+        alike[shape] += 1
+        if alike[shape] > ENOUGH:
+            continue
         leaves = [(f"event.{path}", value) for path, value in flat(event.properties)]
-        for name in types.get(event.pk, (event.type,)):
+        for name in names:
             latest[name, ""] = event.at
             if not fresh((name, "")):
                 found[name, ""] = Sight("", (), event.at)
