@@ -7,8 +7,7 @@ from typing import Any
 from campaigns.models import Message
 from campaigns.rules import Hold
 from leads.bell import ring
-from leads.bulk import among
-from leads.models import Event, Lead
+from leads.models import Event
 from leads.recording import Recorded
 
 # Who gave an address longer ago than this is not asked any more.
@@ -19,10 +18,13 @@ PRIORITY = 100
 def ask_for_confirmation(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) -> None:
     """Queue a confirmation for each lead with an unconfirmed address. Receiver of events_recorded.
 
-    A lead is asked once for each address, by constraint; two statements whatever the number of events.
+    A lead is asked once for each address, by constraint; one statement at most.
     """
-    fresh = {event.lead_id for event in events if not event.historical and event.at > recorded.now - MAX_AGE}
-    waiting = Lead.objects.current().filter(pk__in=among(fresh), email="").exclude(unconfirmed_email="") if fresh else Lead.objects.none()
+    waiting = {
+        event.lead_id: event.lead.unconfirmed_email
+        for event in events
+        if event.lead.unconfirmed_email and not event.lead.email and not event.historical and event.at > recorded.now - MAX_AGE
+    }
     rows = [
         Message(
             kind=Message.Kind.CONFIRMATION,
@@ -33,7 +35,7 @@ def ask_for_confirmation(*, events: Sequence[Event], recorded: Recorded, **kwarg
             due_at=recorded.now,
             created_at=recorded.now,
         )
-        for pk, email in waiting.values_list("pk", "unconfirmed_email")
+        for pk, email in waiting.items()
     ]
     if rows:
         Message.objects.bulk_create(rows, ignore_conflicts=True)

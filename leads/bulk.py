@@ -15,11 +15,12 @@ PLAIN = frozenset({int, str, bool, type(None)})
 def update_rows(
     model: type[models.Model], rows: Iterable[Sequence[Any]], *, columns: Sequence[str], unless_changed: Sequence[str] = ()
 ) -> list[int]:
-    """Write `rows` in one statement and return the primary keys that were written.
+    """Write `rows` in one statement.
 
     Each row is (primary key, *new values in the order of `columns`, *old values in the order of
     `unless_changed`). A row whose `unless_changed` fields no longer hold the old values is left alone,
-    so this is also how many rows change state only if nobody was quicker.
+    so this is also how many rows change state only if nobody was quicker: then the primary keys that
+    were written are returned. Otherwise nothing is, for every row was.
     """
     rows = list(rows)
     if not rows:
@@ -30,30 +31,42 @@ def update_rows(
     source, params = row_source(fields, rows)
     sets = ", ".join(f"{name} = v.c{i}" for i, name in enumerate(names[1:last], start=1))
     olds = "".join(f" AND {table}.{name} = v.c{i}" for i, name in enumerate(names[last:], start=last))
-    sql = f"UPDATE {table} SET {sets} FROM {source} WHERE {table}.{pk} = v.c0{olds} RETURNING {table}.{pk}"  # noqa: S608 - names of models
+    answer = f" RETURNING {table}.{pk}" if unless_changed else ""
+    sql = f"UPDATE {table} SET {sets} FROM {source} WHERE {table}.{pk} = v.c0{olds}{answer}"  # noqa: S608 - names of models
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return [row[0] for row in cursor.fetchall()]
+        return [row[0] for row in cursor.fetchall()] if unless_changed else []
 
 
 def insert_rows(
-    model: type[models.Model], rows: Iterable[Sequence[Any]], *, columns: Sequence[str], ignore_conflicts: bool = False
-) -> None:
-    """Insert `rows` in one statement; every column that is not among `columns` must have a default in the database, or allow null."""
+    model: type[models.Model],
+    rows: Iterable[Sequence[Any]],
+    *,
+    columns: Sequence[str],
+    ignore_conflicts: bool = False,
+    returning: Sequence[str] = (),
+) -> list[tuple[Any, ...]]:
+    """Insert `rows` in one statement; every column that is not among `columns` must have a default in the database, or allow null.
+
+    Returns the `returning` columns of those that were really inserted.
+    """
     rows = list(rows)
     if not rows:
-        return
+        return []
     fields: list[Any] = [model._meta.get_field(name) for name in columns]
     into = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)})"
     conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    answer = f" RETURNING {', '.join(map(quote, returning))}" if returning else ""
     with connection.cursor() as cursor:
-        if is_postgresql():
+        if returning or is_postgresql():
             source, params = row_source(fields, rows)
             columns = ", ".join(f"c{i}" for i in range(len(fields)))
-            cursor.execute(f"{into} SELECT {columns} FROM {source}{conflict}", params)  # noqa: S608 - names of models
-        else:
-            line = ", ".join(["%s"] * len(fields))
-            cursor.executemany(f"{into} VALUES ({line}){conflict}", prepared(fields, rows))
+            # SQLite takes ON CONFLICT for a part of the join unless something stands between.
+            cursor.execute(f"{into} SELECT {columns} FROM {source} WHERE true{conflict}{answer}", params)  # noqa: S608 - names of models
+            return cursor.fetchall() if returning else []
+        line = ", ".join(["%s"] * len(fields))
+        cursor.executemany(f"{into} VALUES ({line}){conflict}", prepared(fields, rows))
+    return []
 
 
 def insert_one(row: models.Model) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import connection
 
-from leads.bulk import among, insert_rows
+from leads.bulk import insert_rows
 from leads.models import Event
 from leads.recording import Arrival
 
@@ -22,17 +22,15 @@ def write_events(arrivals: list[Arrival], *, version_id: int | None) -> list[Eve
     A parallel worker may have stored the same message.
     """
     rows = [row_for(arrival, version_id=version_id) for arrival in arrivals]
-    insert_rows(Event, rows, columns=EVENT_COLUMNS, ignore_conflicts=True)
     by_key = {
         (arrival.delivery.source_id, arrival.incoming.message_id): (arrival, row) for arrival, row in zip(arrivals, rows, strict=True)
     }
-    mine = Event.objects.filter(delivery__in=among({arrival.delivery.pk for arrival in arrivals}))
+    columns = ("id", "source_id", "message_id")
     new = []
-    for pk, source_id, message_id in mine.values_list("pk", "source_id", "message_id"):
-        if pair := by_key.get((source_id, message_id)):
-            arrival, row = pair
-            arrival.event = Event.from_db(connection.alias, ATTRIBUTES, [pk, *row])
-            new.append(arrival.event)
+    for pk, *key in insert_rows(Event, rows, columns=EVENT_COLUMNS, ignore_conflicts=True, returning=columns):
+        arrival, row = by_key[tuple(key)]
+        arrival.event = Event.from_db(connection.alias, ATTRIBUTES, [pk, *row])
+        new.append(arrival.event)
     return new
 
 

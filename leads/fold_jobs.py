@@ -98,19 +98,19 @@ def plan_jobs(
     news = news or {}
     rows = FoldState.objects.filter(pk__in=among(leads)).values_list(*StoredState._fields[:-1], Cast("state", TextField()))
     stored = {row.pk: row for row in starmap(StoredState, rows)}
-    jobs = {pk: Job(lead, engine.start(stages), facts=news.get(pk, [])) for pk, lead in sorted(leads.items())}
     late: dict[int, int] = {}
-    anew = set(again & leads.keys())
-    for pk, job in jobs.items():
-        row = stored.get(pk)
-        job.stored = row is not None and not row.again and not row.error
+    anew, jobs = set(again & leads.keys()), {}
+    for pk, lead in sorted(leads.items()):
+        row, facts = stored.get(pk), news.get(pk, [])
         if row is None or pk in anew:
-            continue
-        job.state = engine.State.from_json(msgspec.json.decode(row.state))
-        if row.again or not is_current(job.state, row.version_id, versions):
-            anew.add(pk)
-        elif is_late(job.state, job.facts):
-            late[pk] = job.facts[0].at
+            state = engine.start(stages)
+        else:
+            state = engine.State.from_json(msgspec.json.decode(row.state))
+            if row.again or not is_current(state, row.version_id, versions):
+                anew.add(pk)
+            elif is_late(state, facts):
+                late[pk] = facts[0].at
+        jobs[pk] = Job(lead, state, facts, stored=row is not None and not row.again and not row.error)
     if anew or late:
         begin_again({pk: jobs[pk] for pk in anew}, late, jobs, versions, stages)
     postponed = set() if at_any_length or not (anew or late) else too_long([jobs[pk] for pk in anew | late.keys()])

@@ -51,8 +51,10 @@ def facts_of(leads: Iterable[Lead], by_lead: dict[int, list[Event]], news: dict[
     shared = {company: [(event.lead_id, own[event.pk]._replace(colleague=True)) for event in events] for company, events in news.items()}
     facts = {}
     for lead in leads:
-        theirs = [fact for lead_id, fact in shared.get(lead.company_id or 0, ()) if lead_id != lead.pk]
-        facts[lead.pk] = sorted([*(own[event.pk] for event in by_lead.get(lead.pk, ())), *theirs], key=FACT_ORDER)
+        pk = lead.pk
+        mine = [own[event.pk] for event in by_lead.get(pk, ())]
+        mine += [fact for lead_id, fact in shared.get(lead.company_id or 0, ()) if lead_id != pk]
+        facts[pk] = sorted(mine, key=FACT_ORDER) if len(mine) > 1 else mine
     return facts
 
 
