@@ -14,13 +14,13 @@ def nothing() -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio: `ours` and `limit` each do the work once and return how many items they did.
+    """One ratio: `ours` and `limit` each do the work once and return how many items they did. `goal` None: only to be looked at.
 
     `before_ours` and `before_limit` prepare them, `after` clears up; they take no part in the time.
     """
 
     name: str
-    goal: float
+    goal: float | None
     ours: Callable[[], int]
     limit: Callable[[], int]
     before_ours: Callable[[], None] = nothing
@@ -33,13 +33,23 @@ class Result:
     """What a row gave: the rounds' ratios, and the rates (items a second) they came from."""
 
     row: str
-    goal: float
+    goal: float | None
     median: float
     min: float
     max: float
     ours: float
     limit: float
     rounds: int
+
+    def reaches(self, share: float) -> bool:
+        """Whether it reached that share of its goal, if it has one."""
+        return self.goal is None or self.median >= self.goal * share
+
+    @property
+    def line(self) -> str:
+        """As a line of the table."""
+        goal = "no goal here" if self.goal is None else f"goal ≥ {self.goal}"
+        return f"{self.median:>7} ({goal:<12} min {self.min}, max {self.max})  {self.row}"
 
 
 def rate(work: Callable[[], int]) -> float:

@@ -33,8 +33,8 @@ def all_rows() -> Iterator[Row]:
     yield fold_row()
     yield rebuild_row()
     yield what_if_row()
-    yield drain_row(1, goal=0.60)
-    yield drain_row(100, goal=0.65)
+    yield drain_row(1, goal_on_postgresql=0.60)
+    yield drain_row(100, goal_on_postgresql=0.65)
     yield accept_row()
     yield hot_lead_row()
 
@@ -161,8 +161,13 @@ def drain() -> int:
     return world.EVENTS
 
 
-def drain_row(size: int, *, goal: float) -> Row:
-    """Draining requests with `size` events, every feature in the model, against `benchmarks.raw`: the same rows by the driver alone."""
+def drain_row(size: int, *, goal_on_postgresql: float) -> Row:
+    """Draining requests with `size` events, every feature in the model, against `benchmarks.raw`: the same rows by the driver alone.
+
+    On SQLite there is no goal: it writes the rows inside this process, in a third of the time, and what a drain does besides
+    weighs three times as much.
+    """
+    goal = goal_on_postgresql if connection.vendor == "postgresql" else None
     users = world.people("user", world.EVENTS)
     written = raw.Written()
 
