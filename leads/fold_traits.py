@@ -29,6 +29,8 @@ def is_excluded(state: State, facts: Sequence[Fact], live: Model | None) -> bool
     if live is None or live.exclude is None:
         return False
     told = [fact.traits for fact in facts if fact.traits and not fact.colleague]
+    if not told and state.version == live.version and state.events:
+        return state.excluded
     known = State(state.stage, traits=dict(state.traits), company=dict(state.company)) if told else state
     for traits in told:
         learn(known, traits)

@@ -35,6 +35,12 @@ class Folding(Gatekeeper):
 
     def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
         """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
+        live = self.live
+        is_alone = live is not None and all(fact.version == live.version for fact in facts)
+        if live and is_alone and published and published[-1].version == self.state.version == live.version:  # the usual case
+            self.in_force, self.in_force_since = live, published[-1].at
+            self.counters, self.kinds = live.counters, {live.version: live.kinds}
+            return
         passed = next((n for n, each in enumerate(published, 1) if each.version == self.state.version), 0)
         if passed:
             self.in_force, self.in_force_since = self.models.get(published[passed - 1].version), published[passed - 1].at
@@ -43,7 +49,7 @@ class Folding(Gatekeeper):
         versions |= {self.in_force.version if self.in_force else None, self.live.version if self.live else None}
         taking_part = {version: self.models[version] for version in sorted(v for v in versions if v in self.models and v is not None)}
         self.counters = merge_counters(taking_part.values())
-        if len(taking_part) == 1:  # the usual case; then it does with events what every fold under this version does
+        if len(taking_part) == 1:  # then it does with events what every fold under this version does
             self.kinds = {version: model.kinds for version, model in taking_part.items()}
 
     def forget_counters(self) -> None:
