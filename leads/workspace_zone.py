@@ -5,6 +5,9 @@ from functools import lru_cache
 
 from leads.models import Workspace
 
+# For how many seconds it is remembered.
+KEPT = 60
+
 
 @lru_cache(maxsize=1)
 def zone_in(minute: int) -> str:
@@ -14,4 +17,4 @@ def zone_in(minute: int) -> str:
 
 def workspace_zone() -> str:
     """The name of the workspace's zone, at most a minute old."""
-    return zone_in(int(time.time() // 60))
+    return zone_in(int(time.time() // KEPT))

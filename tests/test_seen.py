@@ -59,6 +59,18 @@ def test_types_and_properties_are_noted_with_examples(post):
     }
 
 
+def test_of_many_events_alike_the_first_few_tell_and_one_with_a_new_name_always_does(post):
+    begin = timezone.now() - timedelta(hours=1)
+    alike = [
+        event("Clicked", place=n if n < seen.ENOUGH else "late") | {"timestamp": (begin + timedelta(seconds=n)).isoformat()}
+        for n in range(seen.ENOUGH + 5)
+    ]
+
+    post(*alike, event("Clicked", place=1, color="red"))
+
+    assert found("CLICKED") == {"": ("", []), "event.place": ("number", [0, 1, 2]), "event.color": ("text", ["red"])}
+
+
 def test_traits_of_people_and_companies_are_noted_without_the_known_fields(post):
     post({"email": "ada@acme.example", "eventType": "SIGNED_UP", "traits": {"title": "CTO", "seats": 3, "company": {"employees": 40}}})
 
