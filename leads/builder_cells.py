@@ -121,7 +121,7 @@ def comparison(
     before: str, row: Row, choice: Choice | None, stages: Mapping[str, str], errors: Mapping[str, str], *, prefix: str = ""
 ) -> Comparison:
     """Operator and value of a field."""
-    typed = row.get("kind") or "text"
+    typed = row.get("kind") if row.get("kind") in OPS else "text"
     kind = "stage" if choice and choice.kind == "stage" else typed
     op = row.get("op")
     ops = OPS[kind] if not op or op in OPS[kind] else [*OPS[kind], op]

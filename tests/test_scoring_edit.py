@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from leads.builder_form import INPUTS
@@ -496,6 +496,7 @@ NAMES += [f"g{g}r{r}-{name}" for g in (0, 1) for r in (0, 1) for name in ("what"
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["rules", "fit", "gates", "derive", "exclude", "limits", "idle"]), st.dictionaries(st.sampled_from(NAMES), ODD))
+@example("rules", {"name": "", "g0": "", "g0r0-what": "", "g0r0-kind": "x"})
 def test_whatever_is_posted_the_form_answers(client, marketer, part, data):
     key = "edit" if part in ("limits", "exclude") else "new"
 
