@@ -29,7 +29,7 @@ run: install ## the same processes on your own data, nothing made up
 test: install ## SQLite, no server
 	@$(TEST_ENV) $(EMBEDDED) $(PYTEST) -m "not services and not e2e" $(ARGS)
 e2e: install ## the pages in a real browser; needs chromium
-	@$(TEST_ENV) $(EMBEDDED) $(PYTHON) -m pytest -q -m e2e $(ARGS)
+	@$(TEST_ENV) $(EMBEDDED) $(PYTEST) -m e2e $(ARGS)
 test-services: install ## PostgreSQL and Redis: every test but the browser's again, and those that need them
 	@$(TEST_ENV) $(SERVICES) sh -c '$(PYTHON) -m tests.services && $(PYTEST) -m "not e2e" $(ARGS)'
 lint: install

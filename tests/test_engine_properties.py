@@ -369,7 +369,7 @@ def test_the_state_survives_json_at_every_fact(data):
         assert State.from_json(json.loads(json.dumps(state.to_json()))) == state
 
 
-@properties
+@settings(max_examples=min(EXAMPLES, 500), deadline=None)
 @given(st.data())
 def test_no_moment_is_missed_at_which_time_alone_may_open_a_gate(data):
     patient = {1: compile_model(FIRST | {"gates": [*FIRST_GATES, PATIENT]}, 1)}
