@@ -147,10 +147,8 @@ class Folding(Gatekeeper):
         rules = model.rules_for(types) if model else ()
         lone = rules[0] if len(rules) == 1 and rules[0].when is None and not rules[0].resets else None
         counters = tuple(counter for name in types for counter in self.counters.get(name, ()))
-        found, known = (
-            Kind(types, rules, lone, counters, derives=model is not None and key in model.derived),
-            self.kinds.setdefault(version, {}),
-        )
+        found = Kind(types, rules, lone, counters, derives=model is not None and key in model.derived)
+        known = self.kinds.setdefault(version, {})
         if len(known) < MANY:
             known[key] = found
         return found
