@@ -8,9 +8,9 @@ import msgspec
 import time_machine
 from django.utils import timezone
 
-from leads import gates, intake, publishing, scoring, tasks
+from leads import gates, intake, publishing, scoring, tasks, whatif
 from leads.documents import ModelDoc
-from leads.models import Delivery, Lead, Stage
+from leads.models import Delivery, Lead, Stage, WhatIf
 from tests.factories import make_rep, make_source
 
 STAGES_FORTH = ["mql", "sql", "won", "lost", "cold"]
@@ -132,3 +132,13 @@ def publish_from_now_on():
 def standing():
     """Score and stage of everybody, by id."""
     return {pk: (score, stage) for pk, score, stage in Lead.objects.current().values_list("pk", "score", "stage_id")}
+
+
+def left_by_the_killed(what_if, going_on, found):
+    """State and leads done of a what-if whose worker was killed after its first chunk, while nobody may take it over yet; now they may."""
+    token, _ = WhatIf.objects.due(timezone.now()).claim(1)
+    whatif.save(what_if, token, done=what_if.done + next(going_on), result=msgspec.to_builtins(found))
+    tasks.run_what_ifs()
+    what_if.refresh_from_db()
+    WhatIf.objects.update(lease_until=timezone.now() - timedelta(days=999))
+    return what_if.state, what_if.done

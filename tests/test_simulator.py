@@ -15,7 +15,16 @@ from leads.models import FoldState, Gate, Lead, Transition, WhatIf
 from leads.replay import draft_to_try
 from leads.simulator import Simulation, look, simulate
 from tests.factories import make_event, make_lead
-from tests.histories import DRAFTS, live_through, model, publish_from_now_on, publish_with_rescore, standing, write_draft
+from tests.histories import (
+    DRAFTS,
+    left_by_the_killed,
+    live_through,
+    model,
+    publish_from_now_on,
+    publish_with_rescore,
+    standing,
+    write_draft,
+)
 from tests.test_scoring_page import make_marketer, words
 
 pytestmark = pytest.mark.django_db
@@ -285,16 +294,9 @@ def test_what_the_background_finds_is_what_a_page_with_time_finds(draft):
 
 def test_a_worker_that_takes_over_goes_on_where_the_killed_one_was(crowd):
     simulation = whatif.start_simulation(draft_to_try(), seconds=-1)
-    token, _ = WhatIf.objects.due(timezone.now()).claim(1)
     found = msgspec.convert(simulation.result, Simulation)
-    for leads in look(simulation.document, found):
-        whatif.save(simulation, token, done=simulation.done + leads, result=msgspec.to_builtins(found))
-        break  # killed here
 
-    tasks.run_what_ifs()
-    simulation.refresh_from_db()
-    assert (simulation.state, simulation.done) == ("running", 4)
-    WhatIf.objects.update(lease_until=timezone.now() - timedelta(days=999))
+    assert left_by_the_killed(simulation, look(simulation.document, found), found) == ("running", 4)
     tasks.run_what_ifs()
 
     simulation.refresh_from_db()
