@@ -6,7 +6,6 @@ from datetime import datetime
 from itertools import starmap
 from typing import NamedTuple
 
-import msgspec
 from django.conf import settings
 from django.db.models import Count, Q, TextField
 from django.db.models.functions import Cast
@@ -105,7 +104,7 @@ def plan_jobs(
         if row is None or pk in anew:
             state = engine.start(stages)
         else:
-            state = engine.State.from_json(msgspec.json.decode(row.state))
+            state = engine.State.from_text(row.state)
             if row.again or not is_current(state, row.version_id, versions):
                 anew.add(pk)
             elif is_late(state, facts):

@@ -1,9 +1,11 @@
 """What the engine carries from one fact to the next: small, JSON-safe, the same for a short and a long history."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
 from typing import Any, NamedTuple
+
+from msgspec import Struct, convert, field, to_builtins
+from msgspec.json import Decoder
+from msgspec.structs import replace
 
 # Before every fact: the mark of a state to which nothing has happened.
 EARLIEST = -(10**17)
@@ -37,8 +39,7 @@ class Expiry(NamedTuple):
     version: int
 
 
-@dataclass(slots=True)
-class Restart:
+class Restart(Struct, array_like=True, gc=False):
     """Evidence restarts: after the move backwards at `at`, until the stage at `position` is reached again."""
 
     at: int
@@ -46,9 +47,8 @@ class Restart:
     earned: int = 0
 
 
-@dataclass(slots=True)
-class State:
-    """One lead between two facts. Times are µs since 1970, UTC."""
+class State(Struct, omit_defaults=True, gc=False):
+    """One lead between two facts. Times are µs since 1970, UTC. As JSON: everything that differs from a new state."""
 
     stage: str
     stage_at: int | None = None
@@ -97,36 +97,35 @@ class State:
 
     def copy(self) -> "State":
         """A copy that can be folded on without touching this one."""
-        copy = State(*VALUES(self))
-        copy.traits, copy.company = dict(self.traits), dict(self.company)
-        copy.held, copy.idle = dict(self.held), dict(self.idle)
-        copy.grants = {key: list(times) for key, times in self.grants.items()}
-        copy.counters = {key: list(times) for key, times in self.counters.items()}
-        copy.expiries = list(self.expiries)
-        copy.restart = Restart(self.restart.at, self.restart.position, self.restart.earned) if self.restart else None
-        return copy
+        return replace(
+            self,
+            traits=dict(self.traits),
+            company=dict(self.company),
+            held=dict(self.held),
+            idle=dict(self.idle),
+            grants={key: list(times) for key, times in self.grants.items()},
+            counters={key: list(times) for key, times in self.counters.items()},
+            expiries=list(self.expiries),
+            restart=self.restart and replace(self.restart),
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that differs from a new state."""
-        data = {name: value for name, value, new in zip(NAMES, VALUES(self), NEW, strict=True) if value != new}
-        data |= {"last": list(self.last)} if self.last else {}
-        data |= {"expiries": [list(expiry) for expiry in self.expiries]} if self.expiries else {}
-        data |= {"restart": [self.restart.at, self.restart.position, self.restart.earned]} if self.restart else {}
+        """For columns that Django writes."""
+        data: dict[str, Any] = to_builtins(self)
         return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "State":
-        """The state that `to_json` wrote; shares nothing with `data` that folding changes."""
-        state = cls(**data)
-        state.last = (data["last"][0], data["last"][1], data["last"][2]) if "last" in data else None
-        state.expiries = [Expiry(*each) for each in data.get("expiries", [])]
-        state.restart = Restart(*data["restart"]) if "restart" in data else None
-        return state
+        """From a column that Django read; shares nothing with `data` that folding changes."""
+        return convert(data, cls)
+
+    @classmethod
+    def from_text(cls, text: str) -> "State":
+        """From a column as the text that the database wrote, in a third of the time."""
+        return DECODER.decode(text)
 
 
-NAMES = tuple(each.name for each in fields(State))
-VALUES = attrgetter(*NAMES)
-NEW = VALUES(State(""))
+DECODER = Decoder(State)
 
 
 def start(stages: Sequence[StageInfo]) -> State:

@@ -101,7 +101,7 @@ def write_states(jobs: list[Job], *, live: engine.Model | None) -> None:
         state = job.result.state
         due_at = None if state.next_due is None else from_micros(state.next_due)
         if job.stored:
-            standing.append((job.lead.pk, state.to_json(), version_id, due_at))
+            standing.append((job.lead.pk, state, version_id, due_at))
         else:
             rows.append(FoldState(lead=job.lead, state=state.to_json(), version_id=version_id, due_at=due_at))
         for mark in job.result.marks if live else ():
