@@ -1,7 +1,6 @@
 """One decoded message → one Incoming: what kind, of whom, when, with which content; or a refusal with its code."""
 
 import hashlib
-import json
 import re
 import unicodedata
 import uuid
@@ -36,8 +35,8 @@ FUTURE = timedelta(hours=24)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 DERIVED_IDS = uuid.UUID("6f1c1cbd-9a5f-5d0c-8e53-6d2f6f7cbb1e")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
-# The one form in which the same content always gives the same bytes.
-CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=datetime.isoformat)
+# The one form in which the same content always gives the same bytes: keys in order.
+CANONICAL = msgspec.json.Encoder(order="sorted")
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ufffd]")
 # What broken clients send instead of nobody: believing them would merge thousands of people into one.
 NOBODY = frozenset(
@@ -251,13 +250,14 @@ def check_limits(value: object, path: str) -> None:
     elif isinstance(value, list):
         for item in value:
             check_limits(item, path)
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and value:
         if len(value) > MAX_KEYS:
             raise Refused("too_many_keys", f'"{path}" has an object of {len(value)} keys; at most {MAX_KEYS}')
-        for key, item in value.items():
-            if len(key) > MAX_KEY:
-                raise Refused("key_too_long", f'"{path}" has a key of {len(key)} characters; at most {MAX_KEY}')
-            check_limits(item, path)
+        if (longest := max(map(len, value))) > MAX_KEY:
+            raise Refused("key_too_long", f'"{path}" has a key of {longest} characters; at most {MAX_KEY}')
+        for item in value.values():
+            if type(item) is not str or len(item) > MAX_STRING:
+                check_limits(item, path)
 
 
 def given_traits(message: Json, kind: str) -> Json:
@@ -367,7 +367,7 @@ def happened_at(stamp: datetime | None, message: Json, letter: Letter) -> dateti
 
 def digest_of(content: Json) -> str:
     """What the message says, as 32 hex digits."""
-    return hashlib.blake2b(CANONICAL.encode(content).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(CANONICAL.encode(content), digest_size=16).hexdigest()
 
 
 def message_id_of(message: Json, letter: Letter, *, digest: str, stamp: datetime | None) -> str:
