@@ -1,10 +1,11 @@
 """What is missing: the ways out of a lead's stage, each with its conditions checked for this moment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from msgspec.structs import replace
 
 from leads import engine, scoring
 from leads.checklist import Group, make_checklist

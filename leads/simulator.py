@@ -2,7 +2,6 @@
 
 from bisect import insort
 from collections.abc import Iterator
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -147,14 +146,14 @@ def is_usable(state: State, version_id: int | None, replay: Replay) -> bool:
 def stood(history: History, replay: Replay) -> State:
     """Where a lead stands and since when, as its recorded moves say."""
     last = history.past[-1] if history.past else None
-    return replace(start(replay.stages), stage=history.lead.stage, stage_at=last.at if last else None)
+    return msgspec.structs.replace(start(replay.stages), stage=history.lead.stage, stage_at=last.at if last else None)
 
 
 def why(replay: Replay, before: State, folded: Folded, place: int) -> tuple[str, ...]:
     """The conditions of the gate that hold for the move at this place of the chain."""
     move: NewMove = folded.moves[place]
     since = folded.moves[place - 1].at if place else before.stage_at
-    state = replace(folded.state, stage=move.from_stage, stage_at=since)
+    state = msgspec.structs.replace(folded.state, stage=move.from_stage, stage_at=since)
     missing = what_is_missing(state, replay.tried, stages=replay.stages, now=move.at)
     checks = next((checks for gate, checks in missing if gate.key == move.gate), [])
     return tuple(f"{check.text} ({check.current})" for check in checks if check.ok)
