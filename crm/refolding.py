@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import batched
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count
@@ -51,7 +52,11 @@ def compare(leads: dict[int, Lead]) -> Iterator[dict[str, Any]]:
         if row.error:
             yield {"lead": job.lead.uid, "what": "could not be folded", "error": row.error}
             continue
-        state = engine.State.from_json(row.state)
+        try:
+            state = engine.State.from_json(row.state)
+        except msgspec.ValidationError as error:
+            yield {"lead": job.lead.uid, "what": "state cannot be read; rebuild this lead", "error": str(error)}
+            continue
         then = versions.up_to(row.version_id)
         folded = engine.fold(
             job.state,

@@ -6,6 +6,8 @@ from datetime import datetime
 from itertools import starmap
 from typing import NamedTuple
 
+import msgspec
+import structlog
 from django.conf import settings
 from django.db.models import Count, Q, TextField
 from django.db.models.functions import Cast
@@ -15,6 +17,8 @@ from leads.bulk import among
 from leads.models import Checkpoint, Event, FoldState, Lead, Stage, Transition
 from leads.stored_facts import FACT_ORDER, read_company_facts, read_facts
 from leads.versions_in_force import Versions, compiled, from_micros, to_micros
+
+log = structlog.get_logger(__name__)
 
 # A history of more facts than this is folded again in the background, without holding the lead meanwhile.
 LONG = 5_000
@@ -92,7 +96,7 @@ def plan_jobs(
     """Decide for each lead whether to fold onwards (its `news`) or again, and load what that needs: one query a kind.
 
     Folded again are leads in `again` (from the beginning), those whose news lie before what was folded (from the newest
-    checkpoint before them), and those whose state does not count what the live version asks for.
+    checkpoint before them), those whose state does not count what the live version asks for, and those whose state makes no sense.
     """
     news = news or {}
     rows = FoldState.objects.filter(pk__in=among(leads)).values_list(*StoredState._fields[:-1], Cast("state", TextField()))
@@ -101,15 +105,12 @@ def plan_jobs(
     anew, jobs = set(again & leads.keys()), {}
     for pk, lead in sorted(leads.items()):
         row, facts = stored.get(pk), news.get(pk, [])
-        if row is None or pk in anew:
-            state = engine.start(stages)
-        else:
-            state = engine.State.from_text(row.state)
-            if row.again or not is_current(state, row.version_id, versions):
-                anew.add(pk)
-            elif is_late(state, facts):
-                late[pk] = facts[0].at
-        jobs[pk] = Job(lead, state, facts, stored=row is not None and not row.again and not row.error)
+        state = None if row is None or pk in anew else state_in(row)
+        if row is not None and (state is None or row.again or not is_current(state, row.version_id, versions)):
+            anew.add(pk)
+        elif state is not None and is_late(state, facts):
+            late[pk] = facts[0].at
+        jobs[pk] = Job(lead, state or engine.start(stages), facts, stored=row is not None and not row.again and not row.error)
     if anew or late:
         begin_again({pk: jobs[pk] for pk in anew}, late, jobs, versions, stages)
     postponed = set() if at_any_length or not (anew or late) else too_long([jobs[pk] for pk in anew | late.keys()])
@@ -117,6 +118,15 @@ def plan_jobs(
     load_facts([job for job in folded.values() if job.again], versions.company_types)
     load_moves(folded)
     return Plan(list(folded.values()), postponed, stages)
+
+
+def state_in(row: StoredState) -> engine.State | None:
+    """The state in a row; None if what stands there is none, whoever wrote it: the facts know better."""
+    try:
+        return engine.State.from_text(row.state)
+    except msgspec.ValidationError:
+        log.exception("state_unreadable", lead=row.pk)
+        return None
 
 
 def is_current(state: engine.State, version_id: int | None, versions: Versions) -> bool:

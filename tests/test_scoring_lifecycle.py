@@ -7,9 +7,10 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from crm.refolding import rebuild, rebuildable
+from crm.refolding import differences, rebuild, rebuildable
 from leads import editing, fold_jobs, privacy, publishing, scoring
 from leads.documents import ModelDoc
+from leads.fold_points import Scorekeeper
 from leads.models import Checkpoint, Delivery, Event, FoldState, Lead, ScoreEntry
 from leads.verdicts import judge
 from tests.factories import make_company, make_event, make_rep, make_source
@@ -226,26 +227,50 @@ def test_a_lead_that_was_merged_meanwhile_is_left_to_its_survivor(product):
 # --- when the engine fails on one lead
 
 
-def test_an_error_on_one_lead_marks_that_lead_and_goes_on_with_the_others(product):
+def test_an_error_on_one_lead_marks_that_lead_and_goes_on_with_the_others(product, monkeypatch):
     publish(rules=[RULES[0] | {"limit": {"times": 2, "per": "day"}}])
     post(product, said("A", user="ada"), said("A", user="bob"))
     ada = Lead.objects.get(identities__value="ada")
-    row = FoldState.objects.get(lead=ada)
-    row.state["grants"] = {"a": 5}
-    row.save()
+    grant = Scorekeeper.grant
 
-    delivery = post(product, said("A", user="ada"), said("A", user="bob"))
+    def fail(scorekeeper, key, limit, at):
+        if scorekeeper.state.last[2].startswith("ada"):
+            raise TypeError("no list of times")
+        return grant(scorekeeper, key, limit, at)
 
-    row.refresh_from_db()
+    post(product, said("B", user="ada", messageId="ada's"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Scorekeeper, "grant", fail)
+        delivery = post(product, said("A", user="ada"), said("A", user="bob"))
+
+    row = FoldState.objects.broken().get()
     assert delivery.state == Delivery.State.PROCESSED
     assert Lead.objects.get(identities__value="bob").score == 60
-    assert (Lead.objects.get(pk=ada.pk).score, FoldState.objects.broken().get()) == (30, row)
+    assert (Lead.objects.get(pk=ada.pk).score, row.pk) == (30, ada.pk)
     assert "TypeError" in row.error and "grant" in row.traceback
 
     post(product, said("B", user="ada"))
 
     assert Lead.objects.get(pk=ada.pk).score == 60
     assert not FoldState.objects.broken().exists()
+    settle()
+
+
+@pytest.mark.parametrize("damage", [{"grants": {"a": 5}}, {"last": "yesterday"}, {"stage": None}, {"expiries": [[1, 2]]}], ids=str)
+def test_a_state_that_makes_no_sense_is_named_and_put_right_by_the_next_event(product, damage):
+    publish(rules=[RULES[0] | {"limit": {"times": 2, "per": "day"}}])
+    post(product, said("A", user="ada"), said("A", user="bob"))
+    row = FoldState.objects.get(lead__identities__value="ada")
+    row.state |= damage
+    row.save()
+    assert [found["what"] for found in differences()] == ["state cannot be read; rebuild this lead"]
+
+    delivery = post(product, said("A", user="ada"), said("A", user="bob"))
+
+    assert delivery.state == Delivery.State.PROCESSED
+    assert [lead.score for lead in Lead.objects.all()] == [60, 60]
+    assert not FoldState.objects.broken().exists()
+    assert list(differences()) == []
     settle()
 
 
