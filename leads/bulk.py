@@ -88,9 +88,14 @@ def among(values: Iterable[Any], kind: str = "bigint") -> Any:
     """What a `…__in` takes, for many values of a `kind` of column: on PostgreSQL one parameter instead of one for each."""
     if not is_postgresql():
         return list(values)
-    # Numbers as one text: the driver would write each by itself.
-    array = list(values) if kind == "text" else f"{{{','.join(map(str, values))}}}"
-    return RawSQL(f"SELECT unnest(%s::{kind}[])", [array])  # noqa: S611 - one of our own words
+    # As one text: the driver would write each value by itself.
+    items = map(quoted, values) if kind == "text" else map(str, values)
+    return RawSQL(f"SELECT unnest(%s::{kind}[])", [f"{{{','.join(items)}}}"])  # noqa: S611 - one of our own words
+
+
+def quoted(text: str) -> str:
+    """A text as an item of an array of PostgreSQL (its manual, 8.15.6)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 # --- how rows are sent ----------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def text_of(message: Mapping[str, Any], field: str, *, limit: int | None = None)
     if not isinstance(value, str):
         raise Refused("type_error", f'"{field}" must be a string, not {json_name(value)}')
     value = value.strip()
-    if NOT_TEXT.search(value):
+    if not (value.isascii() and value.isprintable()) and NOT_TEXT.search(value):
         raise Refused("invalid_character", f'"{field}" has a control character, NUL or half a surrogate pair in it')
     if limit is not None and len(value) > limit:
         raise Refused("invalid_format", f'"{field}" is longer than {limit} characters')

@@ -158,6 +158,15 @@ def test_a_cold_lead_that_asks_for_a_demo_is_at_sales_at_once_with_one_handoff(m
 
 
 # --- once, for ever -----------------------------------------------------------------------------
+@pytest.mark.parametrize("key", ['say "hi"', "back\\slash", "a,b", "{curly}", "it's", "ключ"])
+def test_ids_of_any_letters_are_found_again(model, product, key):
+    message = {"userId": key, "eventType": "DOWNLOADED_API_DOCS", "messageId": key}
+    post(product, message)
+    again = post(product, message, {**message, "messageId": "other"})
+    assert (again.stored, again.duplicates) == (1, 1)
+    assert Lead.objects.get().engagement == 40
+
+
 def test_the_same_message_again_is_a_duplicate_and_scores_nothing(model, product):
     post(product, said(messageId="one"))
     delivery = post(product, said(messageId="one"), said(messageId="two"))
