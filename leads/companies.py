@@ -1,9 +1,9 @@
 """Which company a person works for: from what the product says, or from the business part of the mail domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -67,6 +67,32 @@ def describe(arrival: Arrival) -> Description:
 def text(value: object) -> str:
     """A trait as a short text; numbers are fine as ids, anything else is nothing."""
     return str(value).strip()[:200] if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+class CompanyKeys(NamedTuple):
+    """What tells a company from others."""
+
+    external_id: str | None
+    domain: str | None
+    name: str
+
+
+def said_about(keys: CompanyKeys, traits: Mapping[str, Any]) -> dict[str, Any]:
+    """What the traits of one of its people say about the company with these keys; nothing where they name another one.
+
+    The id decides, then the domain; a name only where the company has neither, for names change.
+    """
+    said = traits.get("company")
+    if not isinstance(said, dict):
+        return {}
+    external_id, host = text(said.get("id")), text(said.get("domain")) or text(said.get("website"))
+    if external_id and keys.external_id:
+        return said if external_id == keys.external_id else {}
+    if keys.domain and (domain := business_domain(host)[:200] if host else ""):
+        return said if domain == keys.domain else {}
+    name = text(said.get("name"))
+    is_other = bool(name) and not (keys.external_id or keys.domain) and name.lower() != keys.name.lower()
+    return {} if is_other else said
 
 
 def assign_companies(arrivals: Sequence[Arrival]) -> None:

@@ -9,7 +9,8 @@ class Fact(NamedTuple):
     """An event as the engine sees it. `version`: the model it is pinned to.
 
     `counts`: False for suspect engagement. `acts`: the person did it, so it ends idleness. `colleague`: somebody
-    else of the company did it; it is seen only by conditions of the whole company.
+    else of the company did it: conditions of the whole company count it, and its traits say nothing but what it told
+    about the company.
     """
 
     at: int
@@ -28,6 +29,10 @@ class Fact(NamedTuple):
     def pinned_to(self, version: int) -> "Fact":
         """The same fact under another version: `_replace`, at half the cost."""
         return tuple.__new__(Fact, (*self[:7], version, *self[8:]))
+
+    def for_colleagues(self, traits: dict[str, Any]) -> "Fact":
+        """The same fact as the person's colleagues see it, saying no more than these traits."""
+        return tuple.__new__(Fact, (*self[:6], traits, *self[7:11], True))
 
 
 class PastMove(NamedTuple):

@@ -15,6 +15,7 @@ from django.db.models.functions import Cast
 from leads import engine
 from leads.bulk import among
 from leads.models import Checkpoint, Event, FoldState, Lead, Stage, Transition
+from leads.of_company import OfCompany
 from leads.stored_facts import FACT_ORDER, read_company_facts, read_facts
 from leads.versions_in_force import Versions, compiled, from_micros, to_micros
 
@@ -115,7 +116,7 @@ def plan_jobs(
         begin_again({pk: jobs[pk] for pk in anew}, late, jobs, versions, stages)
     postponed = set() if at_any_length or not (anew or late) else too_long([jobs[pk] for pk in anew | late.keys()])
     folded = {pk: job for pk, job in jobs.items() if pk not in postponed}
-    load_facts([job for job in folded.values() if job.again], versions.company_types)
+    load_facts([job for job in folded.values() if job.again], versions.of_company)
     load_moves(folded)
     return Plan(list(folded.values()), postponed, stages)
 
@@ -183,8 +184,8 @@ def too_long(jobs: list[Job]) -> set[int]:
 # --- loading --------------------------------------------------------------------------------------
 
 
-def load_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
-    """Load the facts of leads that are folded again, and what their colleagues did that counts for the whole company."""
+def load_facts(jobs: list[Job], of_company: OfCompany) -> None:
+    """Load the facts of leads that are folded again, and what their colleagues did and told that is `of_company`."""
     if not jobs:
         return
     by_lead = {job.lead.pk: job for job in jobs}
@@ -195,7 +196,7 @@ def load_facts(jobs: list[Job], company_types: frozenset[str]) -> None:
         wanted |= Q(lead__in=partly, at__gt=from_micros(min(partly.values())))
     for fact, lead_id in read_facts(Event.objects.filter(wanted), "lead_id"):
         by_lead[lead_id].facts.append(fact)
-    shared = read_company_facts({job.lead.company_id for job in jobs if job.lead.company_id}, company_types)
+    shared = read_company_facts({job.lead.company_id for job in jobs if job.lead.company_id}, of_company)
     for pk, job in by_lead.items():
         job.facts += [fact for lead_id, fact in shared.get(job.lead.company_id or 0, ()) if lead_id != pk]
         if job.after > engine.EARLIEST:

@@ -71,6 +71,7 @@ class State(Struct, omit_defaults=True, gc=False):
     fit_version: int | None = None
     traits: dict[str, Any] = field(default_factory=dict)
     company: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)  # what colleagues told about the company later than the person
     held: dict[str, int] = field(default_factory=dict)  # fit rule that holds → the points it gives within the limits
     idle: dict[str, int] = field(default_factory=dict)  # idle rule → how often it has given since the person was active
     grants: dict[str, list[int]] = field(default_factory=dict)  # limited rule → times of its last grants
@@ -101,6 +102,7 @@ class State(Struct, omit_defaults=True, gc=False):
             self,
             traits=dict(self.traits),
             company=dict(self.company),
+            shared=dict(self.shared),
             held=dict(self.held),
             idle=dict(self.idle),
             grants={key: list(times) for key, times in self.grants.items()},

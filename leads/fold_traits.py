@@ -21,19 +21,33 @@ def learn(state: State, traits: Mapping[str, Any]) -> None:
         if "id" in about and about["id"] != state.company.get("id", about["id"]):
             state.company = {}
         for name, said in about.items():
+            state.shared.pop(name, None)
             _set(state.company, name, said)
+
+
+def hear(state: State, traits: Mapping[str, Any]) -> None:
+    """What a colleague told about the company counts until the person says otherwise; nothing (null) forgets."""
+    about = traits.get("company")
+    if not isinstance(about, Mapping):
+        return
+    for name, said in about.items():
+        if said is None:
+            state.company.pop(name, None)
+        _set(state.shared, name, said)
 
 
 def is_excluded(state: State, facts: Sequence[Fact], live: Model | None) -> bool:
     """Whether the live version excludes the person, going by what is known after all facts."""
     if live is None or live.exclude is None:
         return False
-    told = [fact.traits for fact in facts if fact.traits and not fact.colleague]
+    told = [fact for fact in facts if fact.traits]
     if not told and state.version == live.version and state.events:
         return state.excluded
-    known = State(state.stage, traits=dict(state.traits), company=dict(state.company)) if told else state
-    for traits in told:
-        learn(known, traits)
+    known = state
+    if told:
+        known = State(state.stage, traits=dict(state.traits), company=dict(state.company), shared=dict(state.shared))
+    for fact in told:
+        (hear if fact.colleague else learn)(known, fact.traits)
     return live.exclude.holds(FoldView(known, 0))
 
 

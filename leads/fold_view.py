@@ -25,12 +25,19 @@ class FoldView(View):
         if root == "event":
             return lookup(self.properties, name)
         if root == "company":
-            return lookup(self.state.company, name)
+            return self.about_company(name)
         if path == "lead.stage":
             return self.stage or self.state.stage
         if path in POINT_PATHS:
             return getattr(self.state, name)
         return lookup(self.state.traits, name)
+
+    def about_company(self, name: str) -> object:
+        """What was told last about the company, by the person or a colleague."""
+        try:
+            return lookup(self.state.shared, name)
+        except KeyError:
+            return lookup(self.state.company, name)
 
     def number(self, axis: str) -> int:
         """The points so far."""

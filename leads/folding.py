@@ -9,7 +9,7 @@ from leads.fold_facts import Fact, Line, Mark, PastMove
 from leads.fold_gates import Gatekeeper
 from leads.fold_points import EXCLUDED
 from leads.fold_state import EARLIEST, LATEST, Expiry, Published, StageInfo, State
-from leads.fold_traits import learn
+from leads.fold_traits import hear, learn
 from leads.score_limits import bound, clamp
 from leads.scoring_model import Counter, Kind, Model, merge_counters, needs_of
 
@@ -112,9 +112,7 @@ class Folding(Gatekeeper):
         if derives and model is not None and len(more := model.types_of(kind, properties)) > 1:
             types, rules, lone, counters, _ = self.kinds[version].get(more) or self.look_up(version, more, more)
         if colleague:
-            if counts:
-                self.count(fact, counters)
-                self.try_gates(model, at, cause, types)
+            self.overhear(fact, model, types, counters)
             return
         if state.first is None:
             self.begin(at)
@@ -159,6 +157,22 @@ class Folding(Gatekeeper):
             learn(self.state, fact.traits)
         if ruling is not None:
             self.refit(fact.at, f"fit:{fact.cause}", ruling)
+
+    def overhear(self, fact: Fact, model: Model | None, types: tuple[str, ...], counters: Sequence[Counter]) -> None:
+        """What a colleague told about the company, and what they did that counts for all of it."""
+        at, begun = fact.at, self.state.first is not None
+        if fact.traits:
+            hear(self.state, fact.traits)
+            ruling = model if at < self.in_force_since else self.in_force or model
+            if begun and ruling is not None:
+                self.refit(at, f"fit:{fact.cause}", ruling)
+        if fact.counts:
+            self.count(fact, counters)
+        if fact.traits and begun:
+            self.shut = None
+            self.open_gates(model, at, fact.cause)
+        elif fact.counts:
+            self.try_gates(model, at, fact.cause, types)
 
     def begin(self, at: int) -> None:
         """The first fact about the person: from now on idleness and stays are measured."""

@@ -12,6 +12,7 @@ from django.db.models import Count
 from leads.engine import Fact, PastMove
 from leads.fold_jobs import MOVE_COLUMNS
 from leads.models import Event, Lead, Transition
+from leads.of_company import OfCompany
 from leads.stored_facts import FACT_ORDER, read_company_facts, read_facts
 from leads.versions_in_force import to_micros
 
@@ -66,13 +67,13 @@ def next_leads(after: int, *, leads: int = LEADS, facts: int = FACTS) -> list[in
     return pks
 
 
-def read_histories(pks: Sequence[int], *, company_types: frozenset[str] = frozenset()) -> Iterator[History]:
+def read_histories(pks: Sequence[int], *, of_company: OfCompany) -> Iterator[History]:
     """The histories of these leads, by id: a few queries however many they are, and the facts of one lead in memory.
 
-    What colleagues did is among the facts where its type is one of `company_types`: conditions may count those for a company.
+    What colleagues did and told is among the facts where it is `of_company`.
     """
     standing = [Standing(*row) for row in Lead.objects.filter(pk__in=pks).order_by("pk").values_list(*STANDING_COLUMNS)]
-    moves, shared = read_moves(pks), read_company_facts({lead.company for lead in standing if lead.company}, company_types)
+    moves, shared = read_moves(pks), read_company_facts({lead.company for lead in standing if lead.company}, of_company)
     groups = groupby(read_facts(Event.objects.filter(lead__in=pks).order_by("lead_id"), "lead_id"), key=itemgetter(1))
     lead_id, facts = next(groups, (None, iter(())))
     for lead in standing:

@@ -123,7 +123,8 @@ class Directory:
         found = {row.lead_id for row in owners_of(wanted)}
         for pk, survivor_pk in Lead.objects.filter(uid__in=uids).values_list("pk", "merged_into_id"):
             found |= {pk, survivor_pk or pk}
-        locked = scoring.lock_leads(found | scoring.colleagues_of(found, {arrival.incoming.type for arrival in self.arrivals}))
+        types, told = {arrival.incoming.type for arrival in self.arrivals}, any("company" in each.incoming.traits for each in self.arrivals)
+        locked = scoring.lock_leads(found | scoring.colleagues_of(found, types, told=told))
         rows = {pk: locked[pk] for pk in sorted(found) if pk in locked}
         self.people = {pk: Person(lead, was_known=lead.is_known) for pk, lead in rows.items()}
         for kind, value, lead_id, first_lead_id in Identity.objects.filter(lead__in=among(rows)).values_list(*Owned._fields):

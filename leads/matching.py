@@ -16,10 +16,14 @@ from django.utils import timezone
 from leads.changes import fingerprint
 from leads.condition_queries import to_q
 from leads.conditions import All, AnyOf, EventCount, EventView, Field, Node, Number, Place, children, event_counts, parse
+from leads.engine import Fact
 from leads.fold_state import State
+from leads.fold_traits import hear
 from leads.fold_view import FoldView
 from leads.models import Event, Lead, ScoringVersion
+from leads.of_company import OfCompany, asks_of_company
 from leads.scoring import live_model, to_micros
+from leads.stored_facts import FACT_ORDER, read_company_facts
 from leads.templatetags.words import event_words
 
 MOST_LEADS = 5000
@@ -106,7 +110,9 @@ def matching(node: Node, leads: QuerySet[Lead]) -> tuple[list[bool], bool]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         states = {pk: State.from_json(state) if state else State(str(stage)) for pk, _, stage, state, _ in batch}
-        is_cut |= fill_counters(node, states, {pk: company for pk, company, *_ in batch}, {version for *_, version in batch})
+        companies, versions = {pk: company for pk, company, *_ in batch}, {version for *_, version in batch}
+        is_cut |= fill_counters(node, states, companies, versions)
+        fill_shared(node, states, companies, versions)
         for state in states.values():
             view = FoldView(state, settings.EVIDENCE_POINTS)
             view.at = now
@@ -114,13 +120,13 @@ def matching(node: Node, leads: QuerySet[Lead]) -> tuple[list[bool], bool]:
     return answers, is_cut
 
 
-def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], versions: set[int | None]) -> bool:
+def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], versions: Collection[int | None]) -> bool:
     """Count what the states don't (of the live model they do), so that they answer every condition; one query a condition.
 
     Tells whether there were more events than can be looked at.
     """
     model, is_cut = live_model(), False
-    counters = [counter for found in model.counters.values() for counter in found] if model and versions == {model.version} else []
+    counters = [counter for found in model.counters.values() for counter in found] if model and set(versions) == {model.version} else []
     kept = {counter.key: counter.need for counter in counters}
     for cond in event_counts(node):
         if cond.of != "company" and kept.get(cond.key, 0) >= cond.need:
@@ -131,6 +137,27 @@ def fill_counters(node: Node, states: Mapping[int, State], companies: Mapping[in
             owner = (companies[pk] or -pk) if cond.of == "company" else pk
             state.counters[cond.key] = times.get(owner, [])
     return is_cut
+
+
+def fill_shared(node: Node, states: Mapping[int, State], companies: Mapping[int, int | None], versions: Collection[int | None]) -> None:
+    """Let the states hear what colleagues told about the company, where the live model has not asked for it."""
+    model = live_model()
+    if not asks_of_company([node]) or (model and model.of_company.facts and set(versions) == {model.version}):
+        return
+    told = read_company_facts({pk for pk in companies.values() if pk}, OfCompany(facts=True))
+    words = {company: last_words(facts) for company, facts in told.items()}
+    for pk, state in states.items():
+        for name, (who, said) in words.get(companies[pk] or 0, {}).items():
+            if who != pk:
+                hear(state, {"company": {name: said}})
+
+
+def last_words(facts: Iterable[tuple[int, Fact]]) -> dict[str, tuple[int, Any]]:
+    """What was told last about each name, with who told it."""
+    words: dict[str, tuple[int, Any]] = {}
+    for lead_id, fact in sorted(facts, key=lambda told: FACT_ORDER(told[1])):
+        words |= {name: (lead_id, said) for name, said in fact.traits["company"].items()}
+    return words
 
 
 def events_of(cond: EventCount, companies: Mapping[int, int | None]) -> list[Any]:

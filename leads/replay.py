@@ -14,6 +14,7 @@ from leads.engine import EARLIEST, Fact, Folded, Model, NewMove, PastMove, Publi
 from leads.fold_jobs import stage_infos
 from leads.histories import History, Recorded
 from leads.models import ScoringVersion, Stage
+from leads.of_company import OfCompany
 from leads.publishing import check_model, export_draft
 from leads.scoring_model import merge_counters, needs_of
 from leads.shape import PublishError, builtins
@@ -75,9 +76,9 @@ class Replay:
         return {stage.key: stage.kind for stage in self.stages}
 
     @property
-    def company_types(self) -> frozenset[str]:
-        """The types of events that gates of either model may count for a whole company."""
-        return self.versions.company_types | self.tried.company_types
+    def of_company(self) -> OfCompany:
+        """What either model asks of somebody's colleagues."""
+        return self.versions.of_company | self.tried.of_company
 
     # --- now
 

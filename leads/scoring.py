@@ -10,11 +10,12 @@ from django.utils import timezone
 
 from leads import engine, gates
 from leads.bulk import among
-from leads.colleagues import concerned_by, counted_events, news_for_colleagues, people_of
+from leads.colleagues import as_colleague, concerned_by, keys_of, news_for_colleagues, people_of, shared_events
 from leads.collector import without_collector
 from leads.fold_jobs import Job, Plan, plan_jobs, stage_infos, versions_of
 from leads.fold_writes import event_of, mark_failed, postpone, save_states, write_leads, write_lines, write_states
 from leads.models import Event, FoldState, Lead, Transition
+from leads.of_company import OfCompany
 from leads.recording import Recorded
 from leads.stored_facts import FACT_ORDER, fact_of
 from leads.versions_in_force import Versions, compiled, from_micros, live_model, read_versions, to_micros
@@ -40,17 +41,24 @@ def score_events(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) 
             by_lead.setdefault(event.lead_id, []).append(event)
     historical = {pk for pk, news in by_lead.items() if all(event.historical for event in news)}
     leads, versions = {event.lead_id: event.lead for event in events}, read_versions()
-    news = news_for_colleagues([event for found in by_lead.values() for event in found], versions.company_types)
+    news = news_for_colleagues([event for found in by_lead.values() for event in found], versions.of_company)
     more = (people_of(news) if news else set()) | recorded.refold
     leads |= lock_leads(more - leads.keys())
-    facts = facts_of(leads.values(), by_lead, news)
+    facts = facts_of(leads.values(), by_lead, news, versions.of_company)
     fold_leads(leads, versions, facts=facts, new=by_lead, again=recorded.refold, now=recorded.now, historical=historical)
 
 
-def facts_of(leads: Iterable[Lead], by_lead: dict[int, list[Event]], news: dict[int, list[Event]]) -> dict[int, list[engine.Fact]]:
-    """The new facts about each lead in their order: its own, and what its colleagues did that counts for the whole company."""
+def facts_of(
+    leads: Iterable[Lead], by_lead: dict[int, list[Event]], news: dict[int, list[Event]], of_company: OfCompany
+) -> dict[int, list[engine.Fact]]:
+    """The new facts about each lead in their order: its own, and what its colleagues did and told that is `of_company`."""
     own = {event.pk: fact_of(event) for events in by_lead.values() for event in events}
-    shared = {company: [(event.lead_id, own[event.pk]._replace(colleague=True)) for event in events] for company, events in news.items()}
+    keys = keys_of(news) if news and of_company.facts else {}
+    shared: dict[int, list[tuple[int, engine.Fact]]] = {company: [] for company in news}
+    for company, events in news.items():
+        for event in events:
+            if theirs := as_colleague(own[event.pk], keys.get(company), of_company):
+                shared[company].append((event.lead_id, theirs))
     facts = {}
     for lead in leads:
         pk = lead.pk
@@ -69,9 +77,9 @@ def refold(lead_pks: Iterable[int], *, now: datetime, historical: bool = False) 
 
 
 def concerned_by_moves(companies: Iterable[int | None]) -> set[int]:
-    """Everybody whose gates may look at other events because somebody joined or left one of these companies."""
+    """Everybody of whom something else may hold because somebody joined or left one of these companies."""
     wanted = {company for company in companies if company is not None}
-    return concerned_by(wanted, read_versions().company_types) if wanted else set()
+    return concerned_by(wanted, read_versions().of_company) if wanted else set()
 
 
 def follow_hand_moves(*, transitions: Sequence[Transition], now: datetime, **kwargs: Any) -> None:
@@ -85,9 +93,13 @@ def follow_hand_moves(*, transitions: Sequence[Transition], now: datetime, **kwa
         fold_leads(leads, read_versions(), again=undone, now=now)
 
 
-def colleagues_of(lead_pks: Iterable[int], types: Iterable[str]) -> set[int]:
-    """Everybody who is folded too when these leads do things of these types: their companies' people, if any counts for all."""
-    if read_versions().company_types.isdisjoint(types):
+def colleagues_of(lead_pks: Iterable[int], types: Iterable[str], *, told: bool) -> set[int]:
+    """Everybody who is folded too when these leads do things of these types: their companies' people, if any counts for all.
+
+    `told`: something is said about companies.
+    """
+    of_company = read_versions().of_company
+    if of_company.types.isdisjoint(types) and not (told and of_company.facts):
         return set()
     return people_of(Lead.objects.filter(pk__in=among(lead_pks)).exclude(company=None).values("company"))
 
@@ -144,8 +156,8 @@ def refold_long(pk: int, *, now: datetime) -> None:
 def signature(lead: Lead) -> tuple[Any, ...]:
     """What changes whenever something happens to a lead that its fold depends on."""
     own = Event.objects.filter(lead=lead).aggregate(Max("pk"), Count("pk"), suspect=Count("pk", filter=Q(verdict=Event.Verdict.SUSPECT)))
-    types = read_versions().company_types
-    company = counted_events([lead.company_id], types).aggregate(Max("pk"), Count("pk")) if lead.company_id and types else {}
+    of_company = read_versions().of_company
+    company = shared_events([lead.company_id], of_company).aggregate(Max("pk"), Count("pk")) if lead.company_id and of_company else {}
     return (lead.stage_seq, lead.company_id, *own.values(), *company.values())
 
 

@@ -26,7 +26,8 @@ from leads.condition_nodes import (
     children,
 )
 from leads.conditions import Place, event_counts, parse
-from leads.documents import DeriveDoc, FitDoc, GateDoc, IdleDoc, LimitDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.documents import FitDoc, GateDoc, IdleDoc, LimitDoc, LimitsDoc, ModelDoc, RuleDoc
+from leads.of_company import OfCompany, asked_of_company
 from leads.vocabulary import parse_duration
 
 DAY = 86_400_000_000
@@ -194,12 +195,14 @@ class Model:
     needs: Mapping[str, int]  # counter → how many times it keeps
     waits: Mapping[str, Waits]  # stage → what its gates wait for, if the passing of time alone can open one
     concerns: Mapping[str, Concerns]  # stage → what can open a gate out of it, besides time and news about the person
-    company_types: frozenset[str]  # stored types that colleagues' conditions may count
+    of_company: OfCompany
     # What folds found out about types of events, as long as no other version takes part.
     kinds: dict[str | tuple[str, ...], Kind] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def counts_within(self, other: "Model") -> bool:
-        """Whether everything this version counts, `other` counted too."""
+        """Whether everything this version counts, `other` counted too, and listened to colleagues if this one does."""
+        if self.of_company.facts and not other.of_company.facts:
+            return False
         return all(other.needs.get(key, 0) >= need for key, need in self.needs.items())
 
     def types_of(self, type: str, properties: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: A002
@@ -229,22 +232,25 @@ def compile_model(document: dict[str, Any], version: int) -> Model:
     by_origin = _grouped((origin, gate) for gate in gates for origin in gate.origins)
     idle = tuple(sorted(map(_idle_rule, scoring.idle), key=lambda rule: rule.key))
     counts = [count for gate in gates for count in event_counts(gate.conditions)]
+    fit = tuple(sorted(map(_fit_rule, scoring.fit), key=lambda rule: rule.key))
+    exclude = parse(scoring.exclude, place=Place.EXCLUDE) if scoring.exclude else None
+    conditions = [*(rule.when for _, rule in rules), *(rule.when for rule in fit), exclude, *(gate.conditions for gate in gates)]
     return Model(
         version=version,
         limits=scoring.limits,
         bounds=_bounds(scoring.limits),
         rules=_grouped(rules),
-        fit=tuple(sorted(map(_fit_rule, scoring.fit), key=lambda rule: rule.key)),
+        fit=fit,
         idle=idle,
         idle_first=min((rule.after for rule in idle), default=None),
-        exclude=parse(scoring.exclude, place=Place.EXCLUDE) if scoring.exclude else None,
+        exclude=exclude,
         gates=by_origin,
         counters=_counters(counts),
         derived=_grouped((each.from_, (parse(each.when, place=Place.EVENT), each.as_)) for each in scoring.derive),
         needs=_needs(counts),
         waits={stage: waits for stage, found in by_origin.items() if (waits := _waits(found))},
         concerns={stage: reduce(or_, map(_of_gate, found)) for stage, found in by_origin.items()},
-        company_types=_company_types(counts, scoring.derive),
+        of_company=asked_of_company(counts, scoring.derive, conditions),
     )
 
 
@@ -392,9 +398,3 @@ def needs_of(*models: Model | None) -> dict[str, int]:
         for key, need in model.needs.items() if model else ():
             needs[key] = max(need, needs.get(key, 0))
     return needs
-
-
-def _company_types(counts: list[EventCount], derive: list[DeriveDoc]) -> frozenset[str]:
-    """The stored types that may be, or become, a type counted for a whole company."""
-    wanted = {count.event for count in counts if count.of == "company"}
-    return frozenset(wanted | {each.from_ for each in derive if each.as_ in wanted})

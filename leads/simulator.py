@@ -114,7 +114,7 @@ def folds(pks: list[int], replay: Replay, *, history: bool) -> Iterator[Folded]:
     """These leads as they would be, with or without their past scored anew."""
     if not history:
         return (folded for _, _, folded in published(pks, replay))
-    return (replay.rescored(each) for each in read_histories(pks, company_types=replay.company_types))
+    return (replay.rescored(each) for each in read_histories(pks, of_company=replay.of_company))
 
 
 def published(pks: list[int], replay: Replay) -> Iterator[tuple[int, State, Folded]]:
@@ -132,7 +132,7 @@ def published(pks: list[int], replay: Replay) -> Iterator[tuple[int, State, Fold
         if not folded.switched:
             again.discard(row.pk)
             yield row.pk, state, folded
-    for history in read_histories(sorted(again), company_types=replay.company_types) if again else ():
+    for history in read_histories(sorted(again), of_company=replay.of_company) if again else ():
         yield history.lead.pk, stood(history, replay), replay.published_now(history)
 
 

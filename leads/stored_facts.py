@@ -10,9 +10,10 @@ import msgspec
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from leads.colleagues import counted_events
+from leads.colleagues import as_colleague, keys_of, shared_events
 from leads.engine import Fact
 from leads.models import Event
+from leads.of_company import OfCompany
 from leads.versions_in_force import EPOCH, to_micros
 from leads.vocabulary import STAFF_TYPES, is_ours
 
@@ -37,7 +38,7 @@ def fact_of(event: Event) -> Fact:
     return fact_with((*who, *what, counts, acted, False))
 
 
-def read_facts(events: Any, *also: str, colleague: bool = False) -> Iterator[tuple[Any, ...]]:
+def read_facts(events: Any, *also: str) -> Iterator[tuple[Any, ...]]:
     """The facts of a queryset of events, in its order: each as (fact, *the columns named in `also`)."""
     decode, suspect = msgspec.json.decode, Event.Verdict.SUSPECT.value
     rows = events.values_list(*PLAIN_COLUMNS, *also).iterator(AT_A_TIME)
@@ -45,16 +46,18 @@ def read_facts(events: Any, *also: str, colleague: bool = False) -> Iterator[tup
         said = {} if properties == "{}" else decode(properties)
         told = {} if traits == "{}" else decode(traits)
         counts, acted = verdict != suspect, acts(kind)
-        parts = (read_time(at), source, key, f"event:{pk}", kind, said, told, version, identifies in TRUE, counts, acted, colleague)
+        parts = (read_time(at), source, key, f"event:{pk}", kind, said, told, version, identifies in TRUE, counts, acted, False)
         yield fact_with(parts), *rest
 
 
-def read_company_facts(companies: Iterable[int], types: frozenset[str]) -> dict[int, list[tuple[int, Fact]]]:
-    """What people of these companies did that counts for the whole company: by company, with who did it."""
+def read_company_facts(companies: Iterable[int], of_company: OfCompany) -> dict[int, list[tuple[int, Fact]]]:
+    """What people of these companies did and told that is `of_company`: by company, with who did it."""
     found: dict[int, list[tuple[int, Fact]]] = {company: [] for company in companies}
-    if types and found:
-        for fact, lead_id, company in read_facts(counted_events(found, types), "lead_id", "lead__company_id", colleague=True):
-            found[company].append((lead_id, fact))
+    if of_company and found:
+        keys = keys_of(found) if of_company.facts else {}
+        for fact, lead_id, company in read_facts(shared_events(found, of_company), "lead_id", "lead__company_id"):
+            if theirs := as_colleague(fact, keys.get(company), of_company):
+                found[company].append((lead_id, theirs))
     return found
 
 

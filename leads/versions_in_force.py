@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 
 from leads import engine
 from leads.models import ScoringVersion
+from leads.of_company import OfCompany
 
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,9 +48,9 @@ class Versions:
         return compiled(self.published[-1].version) if self.published else None
 
     @property
-    def company_types(self) -> frozenset[str]:
-        """The types of events that gates may count for a whole company."""
-        return frozenset().union(*(compiled(each.version).company_types for each in self.published))
+    def of_company(self) -> OfCompany:
+        """What any of them asks of somebody's colleagues."""
+        return reduce(or_, (compiled(each.version).of_company for each in self.published), OfCompany())
 
     def up_to(self, version_id: int | None) -> "Versions":
         """As it was while that version was the live one; None: before the first publication."""

@@ -146,7 +146,7 @@ def compare(document: dict[str, Any], tally: Tally) -> Iterator[int]:
         if replay.live != tally.live:
             raise Outdated("Another version was published meanwhile. Start it again to compare with that.")
         with without_collector():
-            lines = {history.lead.pk: tally.add(history, replay) for history in read_histories(pks, company_types=replay.company_types)}
+            lines = {history.lead.pk: tally.add(history, replay) for history in read_histories(pks, of_company=replay.of_company)}
             tally.settle(lines)
         tally.next_lead = pks[-1]
         yield len(pks)

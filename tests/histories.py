@@ -44,6 +44,7 @@ def model(**changes):
     }
 
 
+BIG = {"field": "company.employees", "op": "gt", "value": 5}
 # Each differs from `model()` in another way.
 DRAFTS = {
     "points": model(
@@ -61,7 +62,9 @@ DRAFTS = {
         gates=[
             {"key": "team", "from": "cold", "to": "mql", "conditions": [{"event": "A", "of": "company", "times": {"at_least": 3}}]},
             {"key": "still", "from": "mql", "to": "lost", "conditions": [{"idle_for": "4d"}]},
-        ]
+            {"key": "big", "from": "mql", "to": "sql", "match": "all", "conditions": [BIG, {"in_stage_for": "1d"}]},
+        ],
+        fit=[{"key": "big", "when": [BIG], "points": 6}],
     ),
 }
 
@@ -99,7 +102,7 @@ def some_message(chance, now):
     message |= {"anonymousId": "a1"} if chance.random() < 0.1 else {"userId": user}
     if chance.random() < 0.3 and "userId" in message:
         message["email"] = f"{user}@acme.example"
-        message["traits"] = {"title": chance.choice(["CTO", "CEO"])}
+        message["traits"] = {"title": chance.choice(["CTO", "CEO"]), "company": {"employees": chance.choice([1, 9])}}
     return message
 
 

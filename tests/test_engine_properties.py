@@ -197,7 +197,7 @@ class Driver:
 
     def columns(self):
         state = self.state
-        known = (state.traits, state.company, state.known, state.excluded, state.held, state.grants, state.events, state.idle)
+        known = (state.traits, state.company, state.shared, state.known, state.excluded, state.held, state.grants, state.events, state.idle)
         return state.engagement, state.fit, state.first, state.active, state.idle_due, *known
 
 

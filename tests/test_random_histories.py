@@ -31,6 +31,7 @@ def model(more):
             "fit": [
                 {"key": "cto", "when": [{"field": "lead.title", "op": "has_word", "value": "CTO"}], "points": 15},
                 {"key": "seats", "when": [{"field": "lead.traits.seats", "op": "gt", "value": 5}], "points": 15},
+                {"key": "big", "when": [{"field": "company.employees", "op": "gt", "value": 5}], "points": 4},
             ],
         },
         "gates": [
@@ -65,6 +66,9 @@ def some_message(chance, now):
         message["email"] = message["userId"] + "@example.com"
     if chance.random() < 0.3:
         message["traits"] = {"title": chance.choice(["CTO", "CEO"]), "seats": chance.randint(1, 9)}
+    if chance.random() < 0.3:
+        about = {"employees": chance.choice([None, 1, 9])} | chance.choice([{}, {}, {"id": "c1"}, {"id": "c2"}, {"domain": "c2.example"}])
+        message.setdefault("traits", {})["company"] = about
     return message
 
 
