@@ -25,15 +25,20 @@ def learn(state: State, traits: Mapping[str, Any]) -> None:
             _set(state.company, name, said)
 
 
-def hear(state: State, traits: Mapping[str, Any]) -> None:
-    """What a colleague told about the company counts until the person says otherwise; nothing (null) forgets."""
-    about = traits.get("company")
+def hear(state: State, traits: Mapping[str, Any]) -> bool:
+    """What a colleague told about the company counts until the person says otherwise; nothing (null) forgets.
+
+    Tells whether something was said that was not known.
+    """
+    about, is_news = traits.get("company"), False
     if not isinstance(about, Mapping):
-        return
+        return False
     for name, said in about.items():
+        is_news = is_news or state.shared.get(name, state.company.get(name)) != said
         if said is None:
             state.company.pop(name, None)
         _set(state.shared, name, said)
+    return is_news
 
 
 def is_excluded(state: State, facts: Sequence[Fact], live: Model | None) -> bool:

@@ -160,15 +160,14 @@ class Folding(Gatekeeper):
 
     def overhear(self, fact: Fact, model: Model | None, types: tuple[str, ...], counters: Sequence[Counter]) -> None:
         """What a colleague told about the company, and what they did that counts for all of it."""
-        at, begun = fact.at, self.state.first is not None
-        if fact.traits:
-            hear(self.state, fact.traits)
-            ruling = model if at < self.in_force_since else self.in_force or model
-            if begun and ruling is not None:
-                self.refit(at, f"fit:{fact.cause}", ruling)
+        at = fact.at
+        is_news = bool(fact.traits) and hear(self.state, fact.traits) and self.state.first is not None
+        ruling = model if at < self.in_force_since else self.in_force or model
+        if is_news and ruling is not None:
+            self.refit(at, f"fit:{fact.cause}", ruling)
         if fact.counts:
             self.count(fact, counters)
-        if fact.traits and begun:
+        if is_news:
             self.shut = None
             self.open_gates(model, at, fact.cause)
         elif fact.counts:
