@@ -6,7 +6,7 @@ from leads.fold_dues import next_wake
 from leads.fold_facts import NewMove, PastMove
 from leads.fold_points import Scorekeeper
 from leads.fold_state import EARLIEST, Restart, StageInfo, State
-from leads.scoring_model import NOTHING, Concerns, Gate, Model
+from leads.scoring_model import NOTHING, Concerns, Gate, Model, Waits
 
 
 class Gatekeeper(Scorekeeper):
@@ -22,6 +22,7 @@ class Gatekeeper(Scorekeeper):
         self.moves: list[NewMove] = []
         self.shut: Concerns | None = None  # what can open a gate of `shut_in`; None: look at them all
         self.shut_in: Model | None = None
+        self.waits: Waits | None = None
 
     def try_gates(
         self, pinned: Model | None, at: int, cause: str, types: Sequence[str] = (), *, points: bool = False, acted: bool = False
@@ -103,6 +104,7 @@ class Gatekeeper(Scorekeeper):
         state = self.state
         state.moves = state.moves + 1 if at == state.stage_at else 1
         state.stage, state.stage_at, state.seq, state.wake = to_stage, at, seq, None
+        self.look_around()
         self.shut = None
         before, after = self.positions.get(from_stage, 0), self.positions.get(to_stage, 0)
         if after < before:
@@ -110,6 +112,10 @@ class Gatekeeper(Scorekeeper):
             state.restart = Restart(at, above)
         elif state.restart and after >= state.restart.position:
             state.restart = None
+
+    def look_around(self) -> None:
+        """Find what the gates out of the stage wait for, under the version in force."""
+        self.waits = None if self.in_force is None else self.in_force.waits.get(self.state.stage)
 
     # --- time
 

@@ -11,8 +11,8 @@ from leads.score_limits import clamp, clamp_one, fit_points
 from leads.scoring_model import Limit, Model, Rule
 
 EXCLUDED = "excluded"
-# Line(*…), without the time that naming its parts takes.
-line_of = partial(tuple.__new__, Line)
+# Line(*…) and Expiry(*…), without the time that naming their parts takes.
+line_of, expiry_of = partial(tuple.__new__, Line), partial(tuple.__new__, Expiry)
 
 
 class Scorekeeper:
@@ -21,6 +21,7 @@ class Scorekeeper:
     def __init__(self, state: State, evidence_points: int) -> None:
         self.state = state
         self.view = FoldView(state, evidence_points)
+        self.number = state.events  # of the fact at hand, in fact order; the state learns it in the end
         self.lines: list[Line] = []
         self.soon = EARLIEST  # nothing that time brings is due before this
 
@@ -74,7 +75,9 @@ class Scorekeeper:
         elif model.bounds is not None:
             clamp(applied, reasons, state.engagement, model.bounds)
         for rule, points, reason in zip(rules, applied, reasons, strict=True):
-            self.book_points(fact, model, rule, points, reason)
+            self.lines.append(line_of((fact[0], "engagement", "points", fact[3], rule.key, rule.points, points, reason, model.version)))
+            if points:
+                self.earn(fact, model, rule, points)
 
     def give_one(self, fact: Fact, model: Model, rule: Rule) -> None:
         """The same for a single rule, at half the cost."""
@@ -85,22 +88,22 @@ class Scorekeeper:
             points, reason = 0, reason or EXCLUDED
         elif model.bounds is not None and points:
             points, reason = clamp_one(points, self.state.engagement, model.bounds)
-        self.book_points(fact, model, rule, points, reason)
+        self.lines.append(line_of((fact[0], "engagement", "points", fact[3], rule.key, rule.points, points, reason, model.version)))
+        if points:
+            self.earn(fact, model, rule, points)
 
-    def book_points(self, fact: Fact, model: Model, rule: Rule, points: int, reason: str) -> None:
-        """Write the line of a rule, and note when it expires."""
+    def earn(self, fact: Fact, model: Model, rule: Rule, points: int) -> None:
+        """Points that a line gives: they count, as evidence too, and may expire."""
         state, at, cause = self.state, fact[0], fact[3]
-        self.lines.append(line_of((at, "engagement", "points", cause, rule.key, rule.points, points, reason, model.version)))
-        if not points:
-            return
         state.engagement += points
         restart = state.restart
         if restart is not None and points > 0 and at > restart.at:
             restart.earned += points
         if rule.expires_after is not None:
             due = at + rule.expires_after
-            heapq.heappush(state.expiries, Expiry(due, state.events, rule.key, cause, points, model.version))
-            self.hurry(due)
+            heapq.heappush(state.expiries, expiry_of((due, self.number, rule.key, cause, points, model.version)))
+            if due < self.soon:
+                self.soon = due
 
     def reset(self, fact: Fact, model: Model, rule: Rule) -> None:
         """Set engagement to nothing, or to the floor if that is higher; what earlier lines gave expires no more."""

@@ -36,7 +36,7 @@ class Folding(Gatekeeper):
     def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
         """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
         live = self.live
-        is_alone = live is not None and all(fact.version == live.version for fact in facts)
+        is_alone = live is not None and {fact.version for fact in facts} <= {live.version}
         if live and is_alone and published and published[-1].version == self.state.version == live.version:  # the usual case
             self.in_force, self.in_force_since = live, published[-1].at
             self.counters, self.kinds = live.counters, {live.version: live.kinds}
@@ -65,10 +65,11 @@ class Folding(Gatekeeper):
         state, take = self.state, self.take
         self.ahead = sorted((move for move in past if move.seq > state.seq), key=lambda move: -move.seq)
         self.plan_mark()
+        self.look_around()
         before: Fact | None = None
         for fact in facts:
             at = fact.at
-            if state.events >= self.next_mark:
+            if self.number >= self.next_mark:
                 self.mark(before, at)
             while self.ahead and self.ahead[-1].at < at:
                 self.replay()
@@ -76,7 +77,7 @@ class Folding(Gatekeeper):
                 self.let_pass(at)
             take(fact)
             before = fact
-        state.last = state.last if before is None else before[:3]
+        state.last, state.events = state.last if before is None else before[:3], self.number
         while self.ahead:
             self.replay()
         self.let_pass(until if not facts else max(until, facts[-1].at))
@@ -92,7 +93,8 @@ class Folding(Gatekeeper):
         state.last = state.last if last is None else last[:3]
         if state.last is None or upcoming <= max(state.last[0], state.watermark) or self.foreseen:
             return
-        state.marked, at = state.events, max(state.last[0], state.watermark)
+        state.marked = state.events = self.number
+        at = max(state.last[0], state.watermark)
         state.clock = max(state.clock, at)
         self.marks.append(Mark(at, state.copy()))
         self.plan_mark()
@@ -103,7 +105,7 @@ class Folding(Gatekeeper):
         """One fact: who it is, what it is worth, what it opens."""
         at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
         state = self.state
-        state.events += 1
+        self.number += 1
         model = self.models.get(version)  # type: ignore[arg-type]
         try:
             types, rules, lone, counters, derives = self.kinds[version][kind]
@@ -116,28 +118,31 @@ class Folding(Gatekeeper):
             return
         if state.first is None:
             self.begin(at)
-        before, is_new = len(self.lines), identifies and not state.known
+        in_force, gave = self.in_force, False
+        is_new = identifies and not state.known
         if is_new:
             state.known = True
-        ruling = model if at < self.in_force_since else self.in_force or model
-        if traits or (ruling is not None and state.fit_version != ruling.version):
-            self.learn(fact, ruling)
+        if traits or model is not in_force or state.fit_version != version:
+            gave = self.learn(fact, model)
         if counts:
             if acts:
                 self.act(at)
             if rules and model is not None:
+                gave = True
                 if lone is not None:
                     self.give_one(fact, model, lone)
                 else:
                     self.score(fact, model, rules)
             if counters:
                 self.count(fact, counters)
-        points, shut = len(self.lines) > before, self.shut
         if is_new or traits:
             self.shut = None
             self.open_gates(model, at, cause)
-        elif shut is None or model is not self.shut_in or model is not self.in_force or shut.concerned(types, points, acts):
-            self.try_gates(model, at, cause, types if counts else (), points=points, acted=counts and acts)
+            return
+        shut, is_usual = self.shut, self.shut_in is model is in_force
+        if shut and is_usual and not (acts and shut.acts) and not (gave and shut.points) and shut.types.isdisjoint(types):
+            return
+        self.try_gates(model, at, cause, types if counts else (), points=gave, acted=counts and acts)
 
     def look_up(self, version: int | None, key: str | tuple[str, ...], types: tuple[str, ...]) -> Kind:
         """What is done with events of these types."""
@@ -151,19 +156,29 @@ class Folding(Gatekeeper):
             known[key] = found
         return found
 
-    def learn(self, fact: Fact, ruling: Model | None) -> None:
-        """What is said about the person; fit is looked at when something was, and for the first time under a version."""
+    def learn(self, fact: Fact, model: Model | None) -> bool:
+        """What is said about the person; fit is looked at when something was, and for the first time under a version.
+
+        Tells whether it was.
+        """
+        ruling = self.ruling(model, fact.at)
         if fact.traits:
             learn(self.state, fact.traits)
+        elif ruling is None or self.state.fit_version == ruling.version:
+            return False
         if ruling is not None:
             self.refit(fact.at, f"fit:{fact.cause}", ruling)
+        return True
+
+    def ruling(self, model: Model | None, at: int) -> Model | None:
+        """The model whose fit counts then, for a fact that is pinned to `model`."""
+        return model if at < self.in_force_since else self.in_force or model
 
     def overhear(self, fact: Fact, model: Model | None, types: tuple[str, ...], counters: Sequence[Counter]) -> None:
         """What a colleague told about the company, and what they did that counts for all of it."""
         at = fact.at
         is_news = bool(fact.traits) and hear(self.state, fact.traits) and self.state.first is not None
-        ruling = model if at < self.in_force_since else self.in_force or model
-        if is_news and ruling is not None:
+        if is_news and (ruling := self.ruling(model, at)) is not None:
             self.refit(at, f"fit:{fact.cause}", ruling)
         if fact.counts:
             self.count(fact, counters)
@@ -191,24 +206,29 @@ class Folding(Gatekeeper):
             state.idle_due = due = at + model.idle_first
             if due < self.soon:
                 self.soon = due
-        waits = model.waits.get(state.stage)
-        if waits is not None and waits.idles:
+        waits = self.waits
+        if waits is not None and waits.idles and (state.wake is None or at + waits.idles[0] < state.wake):
             self.wake_after(at, waits.idles[0])
 
     def count(self, fact: Fact, counters: Sequence[Counter]) -> None:
         """Remember when it happened for every event condition that asks; it will leave the windows that gates wait for."""
         at, state = fact.at, self.state
-        waits = None if self.in_force is None else self.in_force.waits.get(state.stage)
+        waits = self.waits
         for counter in counters:
             if fact.colleague and not counter.of_company:
                 continue
-            if counter.when is None or counter.when.holds(EventView(fact.properties)):
-                times = state.counters.get(counter.key)
-                if times is None:
-                    times = state.counters[counter.key] = []
-                counter.remember(times, at)
-                if waits is not None and counter.key in waits.falling:
-                    self.wake_after(at, waits.falling[counter.key])
+            key, every = counter.key, counter.every
+            if counter.when is not None and not counter.when.holds(EventView(fact.properties)):
+                continue
+            times = state.counters.get(key)
+            if not times:
+                state.counters[key] = [at]
+            elif every is None or at - times[-1] >= every:
+                times.append(at)
+                if len(times) > counter.need:
+                    del times[: -counter.need]
+            if waits is not None and (wait := waits.falling.get(key)) is not None and (state.wake is None or at + wait < state.wake):
+                self.wake_after(at, wait)
 
     # --- time
 
@@ -248,7 +268,8 @@ class Folding(Gatekeeper):
         is_first = state.version is None
         state.version, self.in_force, self.in_force_since = publication.version, model, publication.at
         state.idle_due = state.wake = None
-        if model is None or not state.events:
+        self.look_around()
+        if model is None or not self.number:
             return not is_first
         self.set_idle()
         if publication.at > EARLIEST:

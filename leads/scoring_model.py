@@ -159,13 +159,6 @@ class Counter:
     when: Node | None
     of_company: bool
 
-    def remember(self, times: list[int], at: int) -> None:
-        """Keep the last times that count: those less than `every` after the last one do not."""
-        if self.every is None or not times or at - times[-1] >= self.every:
-            times.append(at)
-            if len(times) > self.need:
-                del times[: -self.need]
-
 
 class Kind(NamedTuple):
     """What a fold does with events of some types at once."""
@@ -210,11 +203,12 @@ class Model:
         rules = self.derived.get(type)
         if not rules:
             return (type,)
-        view, types = EventView(properties), [type]
+        view = EventView(properties)
+        types: tuple[str, ...] = (type,)
         for when, name in rules:
             if name not in types and when.holds(view):
-                types.append(name)
-        return tuple(types)
+                types = (*types, name)
+        return types
 
     def rules_for(self, types: tuple[str, ...]) -> tuple[Rule, ...]:
         """The rules for an event with these types, by key."""
@@ -246,7 +240,7 @@ def compile_model(document: dict[str, Any], version: int) -> Model:
         exclude=exclude,
         gates=by_origin,
         counters=_counters(counts),
-        derived=_grouped((each.from_, (parse(each.when, place=Place.EVENT), each.as_)) for each in scoring.derive),
+        derived=_grouped((each.from_, (_bare(parse(each.when, place=Place.EVENT)) or ALWAYS, each.as_)) for each in scoring.derive),
         needs=_needs(counts),
         waits={stage: waits for stage, found in by_origin.items() if (waits := _waits(found))},
         concerns={stage: reduce(or_, map(_of_gate, found)) for stage, found in by_origin.items()},
@@ -268,9 +262,16 @@ def _microseconds(duration: str | None) -> int | None:
 def _rule(doc: RuleDoc) -> Rule:
     if doc.expires_after is not None and not _microseconds(doc.expires_after):
         raise ModelError(f"the points of rule {doc.key} expire at once; write for example expires_after: 90d")
-    when = parse(doc.when, place=Place.RULE)
+    when = _bare(parse(doc.when, place=Place.RULE))
     limit = None if doc.limit is None else _limit(doc.key, doc.limit)
-    return Rule(doc.key, doc.points or 0, doc.reset is not None, None if when == ALWAYS else when, limit, _microseconds(doc.expires_after))
+    return Rule(doc.key, doc.points or 0, doc.reset is not None, when, limit, _microseconds(doc.expires_after))
+
+
+def _bare(node: Node) -> Node | None:
+    """All of a single condition is that condition, all of none is no condition: these are asked at every fact."""
+    if not isinstance(node, All) or len(node.nodes) > 1:
+        return node
+    return node.nodes[0] if node.nodes else None
 
 
 def _limit(key: str, doc: LimitDoc) -> Limit:
@@ -371,8 +372,7 @@ def _counters(counts: list[EventCount]) -> dict[str, tuple[Counter, ...]]:
     """One counter for each thing counted, by event type."""
     need, once = _needs(counts), {count.key: count for count in counts}.values()
     return _grouped(
-        (count.event, Counter(count.key, need[count.key], count.every, None if count.when == ALWAYS else count.when, count.of == "company"))
-        for count in once
+        (count.event, Counter(count.key, need[count.key], count.every, _bare(count.when), count.of == "company")) for count in once
     )
 
 
