@@ -56,7 +56,7 @@ def scratch_database() -> Iterator[None]:
 def main() -> int:
     """Run every row. 1 when a row is below 0.6 of its goal (below the goal with --strict), a sum is wrong, or the control passes."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--only", default="", help="measure only rows with this text in their name")
     options = parser.parse_args()

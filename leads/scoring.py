@@ -101,7 +101,7 @@ def colleagues_of(lead_pks: Iterable[int], types: Iterable[str], *, told: bool) 
     of_company = read_versions().of_company
     if of_company.types.isdisjoint(types) and not (told and of_company.facts):
         return set()
-    return people_of(Lead.objects.filter(pk__in=among(lead_pks)).exclude(company=None).values("company"))
+    return people_of(Lead.objects.filter(pk__in=among(lead_pks)).exclude(company=None).values("company").distinct())
 
 
 # --- what time brings -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 NOT_KEY = re.compile(r"[^A-Z0-9]+")
 DURATION = re.compile(r"(\d{1,5})\s*([smhdw])")
@@ -21,6 +22,7 @@ STAFF_TYPES = frozenset({"LEAD_EDITED", "LEAD_ACCEPTED", "LEAD_REJECTED"})
 OUR_MAIL = frozenset({"EMAIL_SENT", "EMAIL_DELIVERED", "EMAIL_DEFERRED", "EMAIL_BOUNCED"})
 
 
+@lru_cache(maxsize=4096)
 def event_key(name: str) -> str:
     """The key of an event type: upper case, anything but letters and digits one `_` ("Viewed Pricing" → VIEWED_PRICING).
 
