@@ -30,8 +30,8 @@ test: install ## SQLite, no server
 	@$(TEST_ENV) $(EMBEDDED) $(PYTEST) -m "not services and not e2e" $(ARGS)
 e2e: install ## the pages in a real browser; needs chromium
 	@$(TEST_ENV) $(EMBEDDED) $(PYTEST) -m e2e $(ARGS)
-test-services: install ## PostgreSQL and Redis: every test but the browser's again, and those that need them
-	@$(TEST_ENV) $(SERVICES) sh -c '$(PYTHON) -m tests.services && $(PYTEST) -m "not e2e" $(ARGS)'
+test-services: install ## PostgreSQL and Redis: the tests again, but those of the browser and of SQLite's own processes, and those that need them
+	@$(TEST_ENV) $(SERVICES) sh -c '$(PYTHON) -m tests.services && $(PYTEST) -m "not e2e and not embedded" $(ARGS)'
 lint: install
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy --no-error-summary crm leads campaigns
 	@git ls-files "templates/*.html" | xargs $(VENV)/bin/djade --target-version 6.1 --check

@@ -27,7 +27,7 @@ campaigns:
     exit_on_stage: false
     steps: [{key: hello, message: {subject: "Hello {{ lead.name | default: 'there' }}", body: "Welcome.\\n\\nYours"}}]
 """
-BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.services)]
+BACKENDS = [pytest.param("sqlite", marks=pytest.mark.embedded), pytest.param("postgres", marks=pytest.mark.services)]
 
 
 def event(user: str, number: int, kind: str = "VIEWED_PRICING") -> dict[str, object]:

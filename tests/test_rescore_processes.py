@@ -22,7 +22,7 @@ campaigns:
     exit_on_stage: false
     steps: [{{key: hello, message: {{subject: Hello, body: Welcome}}}}]
 """
-BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.services)]
+BACKENDS = [pytest.param("sqlite", marks=pytest.mark.embedded), pytest.param("postgres", marks=pytest.mark.services)]
 PEOPLE, KILLS = 1000, 2
 JOB = "list(Rescore.objects.values_list('state', 'done').latest('pk'))"
 COUNTS = """{
