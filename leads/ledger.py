@@ -50,7 +50,9 @@ class Line:
         if event is None:
             return ""
         said = tell(event)
-        return said.detail if self.entry.kind == ScoreEntry.Kind.POINTS else f"after “{said.text}”"
+        if self.entry.kind == ScoreEntry.Kind.POINTS:
+            return said.detail
+        return f"after “{said.text}”" + (f" by {event.lead}" if event.lead_id != self.entry.lead_id else "")
 
     @property
     def why(self) -> str:
@@ -134,7 +136,7 @@ def lines_until(lead: Lead, moment: datetime | None) -> QuerySet[ScoreEntry]:
 
 def with_facts(lines: QuerySet[ScoreEntry]) -> QuerySet[ScoreEntry]:
     """Lines with their events and the numbers of their versions."""
-    return lines.select_related("event", "version").defer("version__document")
+    return lines.select_related("event__lead", "version").defer("version__document", "event__lead__traits")
 
 
 def newest_of_each_rule(lines: QuerySet[ScoreEntry]) -> Iterable[Any]:
@@ -159,8 +161,8 @@ def older_lines(lead: Lead, *, axis: str, rule: str, after: int, moment: datetim
     return lines[:MORE], after + MORE if len(lines) > MORE else None
 
 
-def lines_of(event: Event, version: ScoringVersion | None) -> list[tuple[str, Line]]:
-    """What one event was worth: (name of the rule, line), also what time took back of it later."""
+def lines_of(event: Event, lead: Lead, version: ScoringVersion | None) -> list[tuple[str, Line]]:
+    """What one event, perhaps a colleague's, was worth for a lead: (name of the rule, line), also what time took back of it later."""
     names = rule_names(version)
-    entries = with_facts(event.entries.all()).order_by("at", "pk")
+    entries = with_facts(event.entries.filter(lead=lead)).order_by("at", "pk")
     return [(names.get(entry.rule, entry.rule), Line(entry)) for entry in entries[:MORE]]

@@ -198,6 +198,26 @@ def test_the_number_of_people_a_condition_holds_for_is_that_of_those_who_then_fi
     ]  # fmt: skip
 
 
+def test_the_page_says_who_told_it_and_leads_to_what_they_did(model, post, client):
+    post(said("ada"), said("bob"))
+    post(said("ada", 2, employees=200, plan="team"))
+    client.force_login(make_rep())
+    ada, bob = person("ada"), person("bob")
+    event = bob.transitions.get().event
+
+    page = client.get(bob.get_absolute_url()).content.decode()
+    assert f"by {ada}" in page
+    address = f"{bob.get_absolute_url()}events/{event.pk}/"
+    assert address in page
+
+    window = client.get(address)
+    assert [(rule, line.entry.lead) for rule, line in window.context["lines"]] == [("Big", bob)]
+    assert [move.lead for move, _ in window.context["moves"]] == [bob]
+    assert ada.get_absolute_url() in window.content.decode()
+    assert client.get(f"{ada.get_absolute_url()}events/{event.pk}/").status_code == 200
+    assert client.get(f"{bob.get_absolute_url()}events/{ada.events.order_by('pk')[0].pk}/").status_code == 404
+
+
 def test_colleagues_lose_nothing_when_people_are_merged_and_taken_apart(model, post):
     post(said("ada", employees=200), said("bob"), said("cid"))
     merge = merge_by_hand(person("bob"), person("ada"), by_user=make_rep())

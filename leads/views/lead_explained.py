@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -31,10 +32,14 @@ LONGEST_VALUE = 2_000
 @require_safe
 @rep_page
 def event(request: HttpRequest, uid: UUID, pk: int) -> HttpResponse:
-    """One event: what it said, where it came from, what it was worth, and what it opened. Only admins are led to its delivery."""
+    """One event, perhaps a colleague's that meant something for this lead: what it said, where it came from, what it was worth and opened.
+
+    Only admins are led to its delivery.
+    """
     lead = get_lead(uid)
-    rows = Event.objects.select_related("source", "model_version", "delivery").defer("model_version__document", "delivery__body")
-    found = get_object_or_404(rows, pk=pk, lead=lead)
+    rows = Event.objects.select_related("lead", "source", "model_version", "delivery").defer("model_version__document", "delivery__body")
+    caused = Exists(lead.entries.filter(event=OuterRef("pk"))) | Exists(lead.transitions.filter(event=OuterRef("pk")))
+    found = get_object_or_404(rows.filter(Q(lead=lead) | caused), pk=pk)
     version = ScoringVersion.live()
     context = {
         "lead": lead,
@@ -42,17 +47,17 @@ def event(request: HttpRequest, uid: UUID, pk: int) -> HttpResponse:
         "said": tell(found),
         "properties": shown(found.properties),
         "traits": shown(found.traits),
-        "lines": lines_of(found, version),
-        "moves": [(move, gate_names(version).get(move.gate, move.gate)) for move in moves_after(found)],
+        "lines": lines_of(found, lead, version),
+        "moves": [(move, gate_names(version).get(move.gate, move.gate)) for move in moves_after(found, lead)],
         "place": place_of(found),
         "delivery": found.delivery if signed_in(request).is_admin else None,
     }
     return render(request, "leads/event.html#window" if request.htmx else "leads/event.html", context)  # type: ignore[attr-defined]
 
 
-def moves_after(found: Event) -> Any:
-    """The moves that its gates made."""
-    return found.lead.transitions.filter(event=found).select_related("from_stage", "to_stage").order_by("seq")
+def moves_after(found: Event, lead: Lead) -> Any:
+    """The moves of a lead that its gates made."""
+    return lead.transitions.filter(event=found).select_related("from_stage", "to_stage").order_by("seq")
 
 
 def shown(values: dict[str, Any]) -> list[tuple[str, str]]:
