@@ -17,6 +17,7 @@ from django.utils import timezone
 from campaigns.models import Enrollment, Message, Slot
 from crm.refolding import differences
 from leads.handoff import STAGE
+from leads.merging import has_line
 from leads.models import (
     CsvImport,
     Delivery,
@@ -167,8 +168,12 @@ def sales_leads_are_handed_over() -> Iterable[Row]:
 
 @invariant("Nothing points at a lead that was merged into another: keys, events, their lines, runs, open messages and tasks moved along.")
 def nothing_stays_with_merged_leads() -> Iterator[Row]:
-    """What stays on purpose: `first_lead`, transitions, notes, lines of idle time, handoffs. A survivor is never itself absorbed."""
-    lines, open_tasks = ScoreEntry.objects.filter(event__isnull=False), Task.objects.filter(done_at=None)
+    """What stays on purpose: `first_lead`, transitions, notes, handoffs, lines of idle time and of what colleagues did.
+
+    A survivor has a line of each cause that was the absorbed lead's own, and is never itself absorbed.
+    """
+    lines = ScoreEntry.objects.filter(~has_line(OuterRef("lead__merged_into")), event__first_lead=F("lead"))
+    open_tasks = Task.objects.filter(done_at=None)
     everything: tuple[QuerySet[Any], ...] = (
         *(Identity.objects.all(), Event.objects.all(), lines, Enrollment.objects.active(), Message.objects.open()),
         *(open_tasks.exclude(kind=Task.Kind.HANDOFF), FoldState.objects.all()),

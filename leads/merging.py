@@ -4,9 +4,10 @@ A merge moves the keys, events, ledger lines, runs, mails and tasks of the absor
 its row where it was: name, stage, transitions, notes, notifications and the consents of its addresses stay with it, and
 pages show the notes and transitions of everybody who is part of a lead (`Lead.objects.part_of`). Every row that moves
 remembers whose it is: keys, events, runs and mails in `first_lead`, ledger lines through their event, tasks as
-told in leads/merged_tasks.py. Ledger lines without an event (somebody was idle) come from the passing of time, not
-from facts: they stay, and each lead gets its own when it is folded again. So taking a merge apart is the same in
-reverse, whatever came in between, in any order:
+told in leads/merged_tasks.py. Ledger lines that come from no event of the lead itself (somebody was idle, a colleague
+told something about their company) stay, and each lead gets its own when it is folded again. The same cause gives a
+lead once: a line whose cause the other has a line of already, as a colleague, stays too. So taking a merge apart is
+the same in reverse, whatever came in between, in any order:
 
 - What has `first_lead` in the lead taken apart, or in one that was merged into it before, goes back, also what came
   later by its keys. Both are folded again, and their scores are what they would be had they never met.
@@ -22,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from leads import merged_tasks, scoring, search
@@ -96,7 +97,9 @@ def merge_leads(merges: dict[int, int], traces: Sequence[Merge], *, by_user: Use
         return
     update_rows(Lead, sorted(merges.items()), columns=["merged_into"])
     Lead.objects.filter(merged_into__in=merges).update(merged_into=survivor_of("merged_into_id"))
-    for rows in (Identity.objects.all(), Event.objects.all(), ScoreEntry.objects.filter(event__isnull=False)):
+    own_lines = ScoreEntry.objects.filter(lead__in=merges, event__lead=F("lead"))
+    own_lines.exclude(has_line(OuterRef("lead__merged_into"))).update(lead_id=survivor_of("lead_id"))
+    for rows in (Identity.objects.all(), Event.objects.all()):
         rows.filter(lead__in=merges).update(lead_id=survivor_of("lead_id"))
     FoldState.objects.filter(lead__in=merges).delete()  # or what is still to expire would be taken back a second time
     Checkpoint.objects.filter(lead__in={*merges, *merges.values()}).delete()
@@ -111,6 +114,12 @@ def merge_leads(merges: dict[int, int], traces: Sequence[Merge], *, by_user: Use
 def survivor_of(column: str) -> Subquery:
     """The survivor of the absorbed lead that `column` names, for an UPDATE."""
     return Subquery(Lead.objects.filter(pk=OuterRef(column)).values("merged_into_id")[:1])
+
+
+def has_line(lead: Lead | OuterRef) -> Exists:
+    """Whether a lead has a ledger line of the same cause, rule and kind as the line in question."""
+    same = {name: OuterRef(name) for name in ("cause", "rule", "kind")}
+    return Exists(ScoreEntry.objects.filter(lead=lead, **same))
 
 
 def take_over(survivor: Lead, absorbed: Lead) -> None:
@@ -158,7 +167,7 @@ def unmerge(merge: Merge, *, by_user: User, remember: bool = True) -> Lead:
         Lead.objects.filter(pk__in=parts - {lead.pk}).update(merged_into=lead)
         for rows in (Identity.objects.filter(first_lead__in=parts), Event.objects.filter(first_lead__in=parts)):
             rows.filter(lead=survivor).update(lead=lead)
-        ScoreEntry.objects.filter(lead=survivor, event__first_lead__in=parts).update(lead=lead)
+        ScoreEntry.objects.filter(lead=survivor, event__first_lead__in=parts).exclude(has_line(lead)).update(lead=lead)
         FoldState.objects.filter(lead__in=[survivor.pk, lead.pk]).delete()
         Checkpoint.objects.filter(lead__in=[survivor.pk, lead.pk]).delete()
         merged_tasks.hand_back(parts, survivor=survivor, lead=lead)

@@ -218,13 +218,27 @@ def test_the_page_says_who_told_it_and_leads_to_what_they_did(model, post, clien
     assert client.get(f"{bob.get_absolute_url()}events/{ada.events.order_by('pk')[0].pk}/").status_code == 404
 
 
-def test_colleagues_lose_nothing_when_people_are_merged_and_taken_apart(model, post):
-    post(said("ada", employees=200), said("bob"), said("cid"))
-    merge = merge_by_hand(person("bob"), person("ada"), by_user=make_rep())
-    assert fit("bob", "cid") == [10, 10]
+@pytest.mark.parametrize(("survivor", "absorbed"), [("bob", "ada"), ("ada", "bob"), ("bob", "cid")])
+def test_colleagues_lose_nothing_when_people_are_merged_and_taken_apart(model, post, survivor, absorbed):
+    post(said("bob"), said("cid"), said("dan"))
+    post(said("ada", 2, employees=200), said("bob", 3, employees=300), said("bob", 4, employees=20), said("ada", 5, employees=500))
+    one, other = person(survivor), person(absorbed)
+    merge = merge_by_hand(one, other, by_user=make_rep())
+    assert everybody_fits(3)
+
+    post(said("dan", 6, employees=5), said(absorbed, 7), said(survivor, 8, employees=200))
+    assert everybody_fits(3)
 
     unmerge(merge, by_user=make_rep(username="mia"))
-    assert fit("ada", "bob", "cid") == [10, 10, 10]
+    assert everybody_fits(4)
+
+    merge_by_hand(Lead.objects.get(pk=one.pk), Lead.objects.get(pk=other.pk), by_user=make_rep(username="pia"))
+    assert everybody_fits(3)
+
+
+def everybody_fits(count):
+    """Whether there are so many people, and the company's size counts for each."""
+    return list(Lead.objects.current().values_list("fit", flat=True)) == [10] * count
 
 
 def test_what_somebody_forgotten_had_told_is_forgotten(model, post):
