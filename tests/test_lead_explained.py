@@ -270,7 +270,7 @@ def test_a_line_leads_to_its_event_with_all_it_said_and_gave(client, rep):
 
     assert line.count(f'href="/leads/{lead.uid}/events/{event.pk}/"') >= 2
     assert "Type VIEWED_PRICING Happened 2 Feb 2026, 11:00:00" in page
-    assert 'plan {"name": "team"} seats 5' in page
+    assert "plan.name team seats 5" in page
     assert "0 Viewed pricing counts 2 times a day, else +10" in page
     assert "Moved from Cold to Sales qualified Ready for sales" in page
     assert "Version 1" in page
@@ -289,6 +289,16 @@ def test_an_event_is_a_window_for_htmx_and_leads_into_the_timeline(client, rep):
     assert f'id="event-{event.pk}"' in page
     assert "Thing 59" in page
     assert "Thing 58" not in page
+
+
+def test_an_event_tells_its_values_under_the_paths_that_conditions_know(client, rep):
+    properties = {"plan": "team", "seats": 5, "tags": ["a", "b"], "empty": {}}
+    event = make_event(lead=make_lead(), properties=properties, traits={"company": {"size": {"staff": 45}, "name": "Acme"}})
+
+    context = client.get(f"/leads/{event.lead.uid}/events/{event.pk}/").context
+
+    assert context["properties"] == [("plan", "team"), ("seats", "5"), ("tags", '["a", "b"]'), ("empty", "{}")]
+    assert context["traits"] == [("company.size.staff", "45"), ("company.name", "Acme")]
 
 
 def test_only_admins_are_led_to_the_delivery(client, rep):

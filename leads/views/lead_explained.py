@@ -1,7 +1,7 @@
 """What stands behind a lead's page: one event with all that followed from it, and what would be if."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -60,10 +60,16 @@ def moves_after(found: Event, lead: Lead) -> Any:
     return lead.transitions.filter(event=found).select_related("from_stage", "to_stage").order_by("seq")
 
 
-def shown(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Properties as people read them: texts as they are, anything else as JSON."""
-    pairs = ((name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for name, value in values.items())
-    return [(name, text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…") for name, text in pairs]
+def shown(values: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """Properties as people read them: texts as they are, objects under the paths conditions know, anything else as JSON."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            rows += shown(value, f"{within}{name}.")
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append((f"{within}{name}", text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"))
+    return rows
 
 
 # --- what if --------------------------------------------------------------------------------------
