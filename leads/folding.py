@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from leads.condition_nodes import EventView
 from leads.fold_dues import idle_due, idle_turn, next_idle
@@ -15,6 +16,7 @@ from leads.scoring_model import Counter, Kind, Model, merge_counters, needs_of
 
 # Types of events whose treatment is kept: more than anybody has, and an end to what a broken client can fill memory with.
 MANY = 2_000
+VERSION_OF = itemgetter(Fact._fields.index("version"))
 
 
 class Folding(Gatekeeper):
@@ -27,6 +29,9 @@ class Folding(Gatekeeper):
         self.models = models
         self.counters: Mapping[str, tuple[Counter, ...]] = {}
         self.kinds: dict[int | None, dict[str | tuple[str, ...], Kind]] = {}  # by the version that events are pinned to
+        self.pinned: int | None = None  # the version that the fact at hand is pinned to, its model, what that does with its types
+        self.pinned_model: Model | None = None
+        self.pinned_kinds: dict[str | tuple[str, ...], Kind] = {}
         self.live = None if live is None else models.get(live)
         self.upcoming: list[Published] = []  # publications not passed yet, the next one last
         self.marks: list[Mark] = []
@@ -36,7 +41,8 @@ class Folding(Gatekeeper):
     def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
         """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
         live = self.live
-        is_alone = live is not None and {fact.version for fact in facts} <= {live.version}
+        versions = set(map(VERSION_OF, facts))
+        is_alone = live is not None and versions <= {live.version}
         if live and is_alone and published and published[-1].version == self.state.version == live.version:  # the usual case
             self.in_force, self.in_force_since = live, published[-1].at
             self.counters, self.kinds = live.counters, {live.version: live.kinds}
@@ -45,7 +51,7 @@ class Folding(Gatekeeper):
         if passed:
             self.in_force, self.in_force_since = self.models.get(published[passed - 1].version), published[passed - 1].at
         self.upcoming = list(reversed(published[passed:]))
-        versions = {each.version for each in self.upcoming} | {fact.version for fact in facts}
+        versions |= {each.version for each in self.upcoming}
         versions |= {self.in_force.version if self.in_force else None, self.live.version if self.live else None}
         taking_part = {version: self.models[version] for version in sorted(v for v in versions if v in self.models and v is not None)}
         self.counters = merge_counters(taking_part.values())
@@ -103,16 +109,19 @@ class Folding(Gatekeeper):
 
     def take(self, fact: Fact) -> None:  # noqa: C901 - every fact comes by here: its parts as functions would cost more than what they do
         """One fact: who it is, what it is worth, what it opens."""
-        at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact
+        # A slice of a named tuple is a bare one, which Python takes apart in two thirds of the time.
+        at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact[:]
         state = self.state
         self.number += 1
-        model = self.models.get(version)  # type: ignore[arg-type]
+        if version != self.pinned:
+            self.pin(version)
+        model = self.pinned_model
         try:
-            types, rules, lone, counters, derives = self.kinds[version][kind]
+            types, rules, lone, counters, derives = self.pinned_kinds[kind]
         except KeyError:
-            types, rules, lone, counters, derives = self.look_up(version, kind, (kind,))
+            types, rules, lone, counters, derives = self.look_up(kind, (kind,))
         if derives and model is not None and len(more := model.types_of(kind, properties)) > 1:
-            types, rules, lone, counters, _ = self.kinds[version].get(more) or self.look_up(version, more, more)
+            types, rules, lone, counters, _ = self.pinned_kinds.get(more) or self.look_up(more, more)
         if colleague:
             self.overhear(fact, model, types, counters)
             return
@@ -144,16 +153,20 @@ class Folding(Gatekeeper):
             return
         self.try_gates(model, at, cause, types if counts else (), points=gave, acted=counts and acts)
 
-    def look_up(self, version: int | None, key: str | tuple[str, ...], types: tuple[str, ...]) -> Kind:
-        """What is done with events of these types."""
-        model = None if version is None else self.models.get(version)
+    def pin(self, version: int | None) -> None:
+        """The facts to come are pinned to that version."""
+        self.pinned, self.pinned_kinds = version, self.kinds.setdefault(version, {})
+        self.pinned_model = None if version is None else self.models.get(version)
+
+    def look_up(self, key: str | tuple[str, ...], types: tuple[str, ...]) -> Kind:
+        """What is done with events of these types that are pinned to the version at hand."""
+        model = self.pinned_model
         rules = model.rules_for(types) if model else ()
         lone = rules[0] if len(rules) == 1 and rules[0].when is None and not rules[0].resets else None
         counters = tuple(counter for name in types for counter in self.counters.get(name, ()))
         found = Kind(types, rules, lone, counters, derives=model is not None and key in model.derived)
-        known = self.kinds.setdefault(version, {})
-        if len(known) < MANY:
-            known[key] = found
+        if len(self.pinned_kinds) < MANY:
+            self.pinned_kinds[key] = found
         return found
 
     def learn(self, fact: Fact, model: Model | None) -> bool:
