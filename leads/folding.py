@@ -109,13 +109,10 @@ class Folding(Gatekeeper):
 
     def take(self, fact: Fact) -> None:  # noqa: C901 - every fact comes by here: its parts as functions would cost more than what they do
         """One fact: who it is, what it is worth, what it opens."""
-        # A slice of a named tuple is a bare one, which Python takes apart in two thirds of the time.
-        at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact[:]
+        at, _, _, cause, kind, properties, traits, version, identifies, counts, acts, colleague = fact[:]  # bare: faster to unpack
         state = self.state
         self.number += 1
-        if version != self.pinned:
-            self.pin(version)
-        model = self.pinned_model
+        model = self.pinned_model if version == self.pinned else self.pin(version)
         try:
             types, rules, lone, counters, derives = self.pinned_kinds[kind]
         except KeyError:
@@ -153,10 +150,11 @@ class Folding(Gatekeeper):
             return
         self.try_gates(model, at, cause, types if counts else (), points=gave, acted=counts and acts)
 
-    def pin(self, version: int | None) -> None:
-        """The facts to come are pinned to that version."""
+    def pin(self, version: int | None) -> Model | None:
+        """The facts to come are pinned to that version; returns its model."""
         self.pinned, self.pinned_kinds = version, self.kinds.setdefault(version, {})
         self.pinned_model = None if version is None else self.models.get(version)
+        return self.pinned_model
 
     def look_up(self, key: str | tuple[str, ...], types: tuple[str, ...]) -> Kind:
         """What is done with events of these types that are pinned to the version at hand."""
