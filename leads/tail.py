@@ -127,10 +127,10 @@ def first_events(pks: list[int]) -> list[Event]:
 
 
 def event_lines(events: list[Event]) -> list[EventLine]:
-    """Events with the rules that matched, or why none did."""
+    """Events with what they gave the person who did them, or why nothing."""
     names, uses, model = rule_names(ScoringVersion.live()), uses_by_type(), live_model()
     given: dict[int, list[Points]] = defaultdict(list)
-    entries = ScoreEntry.objects.filter(event__in=events).exclude(kind=ScoreEntry.Kind.EXPIRY)
+    entries = ScoreEntry.objects.filter(event__in=events, lead=F("event__lead")).exclude(kind=ScoreEntry.Kind.EXPIRY)
     sums = entries.values("event", "rule").annotate(total=Sum("points"), why=Max("reason")).order_by("event", "rule")
     for row in sums:
         given[row["event"]].append(Points(names.get(row["rule"], row["rule"]), row["total"], row["why"]))

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from crm.refolding import rebuild, rebuildable
 from crm.verify import verify
@@ -15,10 +16,11 @@ from leads.documents import ModelDoc
 from leads.intake import drain_all
 from leads.matching import count_words
 from leads.merging import merge_by_hand, unmerge
-from leads.models import Company, FoldState, Lead, ScoreEntry
+from leads.models import Company, Delivery, FoldState, Lead, ScoreEntry
 from leads.privacy import forget
 from leads.replay import draft_to_try
 from leads.simulator import simulate
+from leads.tail import tail_rows
 from tests.factories import make_rep, make_source
 
 pytestmark = pytest.mark.django_db
@@ -216,6 +218,14 @@ def test_the_page_says_who_told_it_and_leads_to_what_they_did(model, post, clien
     assert ada.get_absolute_url() in window.content.decode()
     assert client.get(f"{ada.get_absolute_url()}events/{event.pk}/").status_code == 200
     assert client.get(f"{bob.get_absolute_url()}events/{ada.events.order_by('pk')[0].pk}/").status_code == 404
+
+
+def test_the_tail_of_a_source_tells_what_it_gave_the_one_who_did_it(model, post):
+    post(said("ada"), said("bob"), said("cid"))
+    post(said("ada", 2, employees=200))
+    [row] = tail_rows([Delivery.objects.latest("pk")], timezone.now())
+
+    assert {(each.name, each.points) for each in row.events[0].points} == {("Seen", 1), ("Big", 10)}
 
 
 @pytest.mark.parametrize(("survivor", "absorbed"), [("bob", "ada"), ("ada", "bob"), ("bob", "cid")])
