@@ -1,15 +1,12 @@
 """What is known about a person and their company while facts are folded: the last word on each thing counts."""
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from leads.fold_facts import Fact
 from leads.fold_state import State
 from leads.fold_view import FoldView
 from leads.scoring_model import Model
-
-TRAITS_OF = itemgetter(Fact._fields.index("traits"))
 
 
 def learn(state: State, traits: Mapping[str, Any]) -> None:
@@ -48,7 +45,7 @@ def is_excluded(state: State, facts: Sequence[Fact], live: Model | None) -> bool
     """Whether the live version excludes the person, going by what is known after all facts."""
     if live is None or live.exclude is None:
         return False
-    told = list(filter(TRAITS_OF, facts))
+    told = [fact for fact in facts if fact.traits]
     if not told and state.version == live.version and state.events:
         return state.excluded
     known = state

@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 
 from leads.condition_nodes import EventView
 from leads.fold_dues import idle_due, idle_turn, next_idle
@@ -16,7 +15,6 @@ from leads.scoring_model import Counter, Kind, Model, merge_counters, needs_of
 
 # Types of events whose treatment is kept: more than anybody has, and an end to what a broken client can fill memory with.
 MANY = 2_000
-VERSION_OF = itemgetter(Fact._fields.index("version"))
 
 
 class Folding(Gatekeeper):
@@ -41,7 +39,7 @@ class Folding(Gatekeeper):
     def watch(self, facts: Sequence[Fact], published: Sequence[Published]) -> None:
         """Find which versions take part: the one in force, those still to come, and those the facts are pinned to."""
         live = self.live
-        versions = set(map(VERSION_OF, facts))
+        versions = {fact.version for fact in facts}
         is_alone = live is not None and versions <= {live.version}
         if live and is_alone and published and published[-1].version == self.state.version == live.version:  # the usual case
             self.in_force, self.in_force_since = live, published[-1].at
