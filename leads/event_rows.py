@@ -40,6 +40,6 @@ def row_for(arrival: Arrival, *, version_id: int | None) -> list[Any]:
     traits = message.traits if arrival.trusted else {key: value for key, value in message.traits.items() if key != "email"}
     identifies = bool(message.user_id or arrival.email or (message.lead_uid and lead.is_known))
     return [
-        *(lead.pk, arrival.first_lead.pk, delivery.source_id, message.message_id, message.type, message.properties, traits),
-        *(identifies, delivery.historical, arrival.verdict, message.digest, version_id, delivery.pk, message.at, delivery.received_at),
+        *(lead.id, arrival.first_lead.id, delivery.source_id, message.message_id, message.type, message.properties, traits),
+        *(identifies, delivery.historical, arrival.verdict, message.digest, version_id, delivery.id, message.at, delivery.received_at),
     ]

@@ -40,7 +40,7 @@ def write_lines(jobs: list[Job], *, now: datetime) -> int:
     standing = standing_of([job for job in jobs if job.again])
     rows = []
     for job in jobs:
-        pk, stands = job.lead.pk, standing.get(job.lead.pk, {})
+        pk, stands = job.lead.id, standing.get(job.lead.id, {})
         for line in job.result.lines:
             before = stands.pop((line.cause, line.rule, line.kind), None) if stands else None
             if before is None:
@@ -101,7 +101,7 @@ def write_states(jobs: list[Job], *, live: engine.Model | None) -> None:
         state = job.result.state
         due_at = None if state.next_due is None else from_micros(state.next_due)
         if job.stored:
-            standing.append((job.lead.pk, state, version_id, due_at))
+            standing.append((job.lead.id, state, version_id, due_at))
         else:
             rows.append(FoldState(lead=job.lead, state=state.to_json(), version_id=version_id, due_at=due_at))
         for mark in job.result.marks if live else ():
@@ -145,7 +145,7 @@ def write_leads(jobs: list[Job], *, new: dict[int, list[Event]]) -> None:
     """Write the columns that facts decide: the two sums, knownness, the last event; names and traits where something was said."""
     for job in jobs:
         set_warmth(job.lead, job.result.state)
-        for event in new.get(job.lead.pk, []):
+        for event in new.get(job.lead.id, []):
             note_last_event(job.lead, event)
     update_rows(Lead, [WARMTH_OF(job.lead) for job in jobs], columns=WARMTH_COLUMNS)
     told = [job for job in jobs if job.again or job.lead.unconfirmed_email or is_told(job)]

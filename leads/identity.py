@@ -244,11 +244,11 @@ class Directory:
     def leads(self) -> dict[int, Lead]:
         """Every lead of the group that was not absorbed, by id."""
         everyone = [*self.people.values(), *self.new]
-        return {person.lead.pk: person.lead for person in everyone if not person.absorbed_by}
+        return {person.lead.id: person.lead for person in everyone if not person.absorbed_by}
 
     def newly_known(self) -> set[int]:
         """Leads that were anonymous before this group and are known now."""
-        return {person.lead.pk for person in self.people.values() if not person.was_known and not person.absorbed_by and person.known}
+        return {person.lead.id for person in self.people.values() if not person.was_known and not person.absorbed_by and person.known}
 
 
 class Owned(NamedTuple):

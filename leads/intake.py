@@ -377,4 +377,4 @@ def joined_history(lead_pks: set[int], new: list[Event], *, now: datetime) -> li
 
 def types_of(events: list[Event], model: engine.Model | None) -> dict[int, tuple[str, ...]]:
     """Each event's own type and those the live model derives from it."""
-    return {event.pk: model.types_of(event.type, event.properties) if model else (event.type,) for event in events}
+    return {event.id: model.types_of(event.type, event.properties) if model else (event.type,) for event in events}

@@ -37,7 +37,7 @@ def score_events(*, events: Sequence[Event], recorded: Recorded, **kwargs: Any) 
     """
     by_lead: dict[int, list[Event]] = {}
     for event in events:
-        if event.pk not in recorded.joined:
+        if event.id not in recorded.joined:
             by_lead.setdefault(event.lead_id, []).append(event)
     historical = {pk for pk, news in by_lead.items() if all(event.historical for event in news)}
     leads, versions = {event.lead_id: event.lead for event in events}, read_versions()
@@ -52,17 +52,17 @@ def facts_of(
     leads: Iterable[Lead], by_lead: dict[int, list[Event]], news: dict[int, list[Event]], of_company: OfCompany
 ) -> dict[int, list[engine.Fact]]:
     """The new facts about each lead in their order: its own, and what its colleagues did and told that is `of_company`."""
-    own = {event.pk: fact_of(event) for events in by_lead.values() for event in events}
+    own = {event.id: fact_of(event) for events in by_lead.values() for event in events}
     keys = keys_of(news) if news and of_company.facts else {}
     shared: dict[int, list[tuple[int, engine.Fact]]] = {company: [] for company in news}
     for company, events in news.items():
         for event in events:
-            if theirs := as_colleague(own[event.pk], keys.get(company), of_company):
+            if theirs := as_colleague(own[event.id], keys.get(company), of_company):
                 shared[company].append((event.lead_id, theirs))
     facts = {}
     for lead in leads:
-        pk = lead.pk
-        mine = [own[event.pk] for event in by_lead.get(pk, ())]
+        pk = lead.id
+        mine = [own[event.id] for event in by_lead.get(pk, ())]
         mine += [fact for lead_id, fact in shared.get(lead.company_id or 0, ()) if lead_id != pk]
         facts[pk] = sorted(mine, key=FACT_ORDER) if len(mine) > 1 else mine
     return facts
@@ -228,7 +228,7 @@ def write(
     if failed:
         save_states(failed)
     write_leads(jobs, new=new)
-    gates.move_leads([move for job in jobs for move in moves_of(job, historical=job.lead.pk in historical)], now=now)
+    gates.move_leads([move for job in jobs for move in moves_of(job, historical=job.lead.id in historical)], now=now)
     return appended
 
 

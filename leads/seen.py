@@ -120,7 +120,7 @@ def news_in(events: Iterable[Event], types: Mapping[int, tuple[str, ...]], now: 
 
     alike: Counter[tuple[tuple[str, ...], ...]] = Counter()
     for event in events:
-        names = types.get(event.pk, (event.type,))
+        names = types.get(event.id, (event.type,))
         shape = (names, tuple(event.properties), tuple(event.traits))
         alike[shape] += 1
         if alike[shape] > ENOUGH:

@@ -33,7 +33,7 @@ fact_with = partial(tuple.__new__, Fact)
 def fact_of(event: Event) -> Fact:
     """The engine's view of an event."""
     counts, acted = event.verdict != Event.Verdict.SUSPECT, acts(event.type)
-    who = (to_micros(event.at), event.source_id, event.message_id, f"event:{event.pk}")
+    who = (to_micros(event.at), event.source_id, event.message_id, f"event:{event.id}")
     what = (event.type, event.properties, event.traits, event.model_version_id, event.identifies)
     return fact_with((*who, *what, counts, acted, False))
 
