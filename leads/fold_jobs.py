@@ -176,9 +176,9 @@ def begin_again(
 
 def too_long(jobs: list[Job]) -> set[int]:
     """The leads with more facts to fold again than can be done while others wait."""
-    counts = Event.objects.filter(lead__in=[job.lead.pk for job in jobs]).order_by().values_list("lead").annotate(Count("pk"))
+    counts = Event.objects.filter(lead__in=[job.lead.id for job in jobs]).order_by().values_list("lead").annotate(Count("pk"))
     total = dict(counts)
-    return {job.lead.pk for job in jobs if total.get(job.lead.pk, 0) - job.state.events > LONG}
+    return {job.lead.id for job in jobs if total.get(job.lead.id, 0) - job.state.events > LONG}
 
 
 # --- loading --------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def load_facts(jobs: list[Job], of_company: OfCompany) -> None:
     """Load the facts of leads that are folded again, and what their colleagues did and told that is `of_company`."""
     if not jobs:
         return
-    by_lead = {job.lead.pk: job for job in jobs}
+    by_lead = {job.lead.id: job for job in jobs}
     whole = [pk for pk, job in by_lead.items() if job.after == engine.EARLIEST]
     partly = {pk: job.after for pk, job in by_lead.items() if job.after > engine.EARLIEST}
     wanted = Q(lead__in=whole)

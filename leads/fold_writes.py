@@ -55,7 +55,7 @@ def write_lines(jobs: list[Job], *, now: datetime) -> int:
 
 def standing_of(jobs: list[Job]) -> dict[int, dict[LineKey, Standing]]:
     """What the ledgers of leads folded again say about the time that is folded."""
-    after = {job.lead.pk: job.after for job in jobs}
+    after = {job.lead.id: job.after for job in jobs}
     found = standing_lines(after, since=min(after.values(), default=engine.EARLIEST))
     for pk, since in after.items():
         if since > engine.EARLIEST:

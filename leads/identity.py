@@ -193,7 +193,7 @@ class Directory:
 
     def join(self, target: Person, other: Person, arrival: Arrival, *, why: str, trusted: bool) -> None:
         """Merge another person in, or queue the pair for review."""
-        if frozenset((target.lead.pk, other.lead.pk)) in self.kept_apart:
+        if frozenset((target.lead.id, other.lead.id)) in self.kept_apart:
             return
         if not other.known or (trusted and target.known and target.completes(other)):
             other.absorbed_by, other.into, other.why = target, arrival.first_lead, why
@@ -211,7 +211,7 @@ class Directory:
     def write_keys(self) -> None:
         """Store the new keys; a key another worker stored first makes the group start over."""
         rows = [
-            Identity(kind=key[0], value=key[1], lead=person.root.lead, first_lead_id=self.first_leads[key].pk, created_at=self.now)
+            Identity(kind=key[0], value=key[1], lead=person.root.lead, first_lead_id=self.first_leads[key].id, created_at=self.now)
             for key, person in self.attached
         ]
         Identity.objects.bulk_create(rows, ignore_conflicts=True)
@@ -221,7 +221,7 @@ class Directory:
 
     def write_reviews(self) -> None:
         """Queue pairs of known leads, each pair once for ever."""
-        pairs = {tuple(sorted((one.root.lead.pk, two.root.lead.pk))): why for (one, two), why in self.reviews.items()}
+        pairs = {tuple(sorted((one.root.lead.id, two.root.lead.id))): why for (one, two), why in self.reviews.items()}
         MergeReview.objects.bulk_create(
             [
                 MergeReview(low_id=low, high_id=high, why=why[:200], created_at=self.now)
@@ -234,10 +234,10 @@ class Directory:
     def merge(self) -> dict[int, int]:
         """Merge those who turned out to be one; returns absorbed lead id → survivor's id."""
         absorbed = [person for person in (*self.people.values(), *self.new) if person.absorbed_by]
-        merges = {person.lead.pk: person.root.lead.pk for person in absorbed}
-        traces = [Merge(absorbed=person.lead, survivor_id=person.into.pk, why=person.why[:200]) for person in absorbed if person.into]
+        merges = {person.lead.id: person.root.lead.id for person in absorbed}
+        traces = [Merge(absorbed=person.lead, survivor_id=person.into.id, why=person.why[:200]) for person in absorbed if person.into]
         merge_leads(merges, traces, now=self.now)
-        survivors = {person.root.lead.pk: person.root.lead for person in absorbed}
+        survivors = {person.root.lead.id: person.root.lead for person in absorbed}
         update_rows(Lead, [[pk, *(getattr(lead, name) for name in TAKEN)] for pk, lead in survivors.items()], columns=TAKEN)
         return merges
 

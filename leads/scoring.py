@@ -195,7 +195,7 @@ def fold_leads(
     stages = stage_infos()
     plan = plan_jobs(leads, versions, stages, news=facts, again=again, at_any_length=at_any_length)
     failed = fold_jobs(plan, versions, now=now)
-    if switched := {job.lead.pk for job in plan.jobs if job.result.switched}:
+    if switched := {job.lead.id for job in plan.jobs if job.result.switched}:
         rest = plan_jobs({pk: leads[pk] for pk in switched}, versions, stages, again=switched, at_any_length=at_any_length)
         failed += fold_jobs(rest, versions, now=now)
         plan.jobs = [job for job in plan.jobs if not job.result.switched] + rest.jobs
