@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.utils.text import slugify
 
 from leads.builder_rows import UNITS
@@ -171,6 +172,8 @@ class RuleForm(KeyedForm):
         super().__init__(*args, **kwargs)
         for name, nothing in (("reset", "nothing"), ("limit_per", "no period")):
             self.fields[name].widget.choices = [("", nothing), *(pair for pair in self.fields[name].widget.choices if pair[0])]
+        for name in ("limit_times", "limit_days"):
+            self.fields[name].validators.append(MinValueValidator(1, "Write 1 or more, or leave it empty."))
 
     def clean_event(self) -> str:
         """The type in its one form."""
@@ -183,8 +186,12 @@ class RuleForm(KeyedForm):
             self.add_error("points", "Write how many points it gives or takes, or choose what it sets back.")
         if data.get("reset") and data.get("points") is not None:
             self.add_error("reset", "A rule either gives points or sets back; leave one of them empty.")
-        if (data.get("limit_per") or data.get("limit_days")) and not data.get("limit_times") and "limit_times" not in self.errors:
-            self.add_error("limit_times", "Write how often at most, or leave the period empty.")
+        if not self.errors.keys() & {"limit_times", "limit_per", "limit_days"}:
+            periods = [data[name] for name in ("limit_per", "limit_days") if data[name]]
+            if periods and data["limit_times"] is None:
+                self.add_error("limit_times", "Write how often at most, or leave the period empty.")
+            elif data["limit_times"] and len(periods) != 1:
+                self.add_error("limit_per", "Choose a period, or write within how many days: one of the two.")
         return data
 
 

@@ -299,7 +299,7 @@ def cycle_problems(gates: list[GateDoc], stages: Collection[str]) -> Iterator[Pr
         yield Problem(
             ("gates", gates.index(cycle[0])),
             f"these gates can all be open at one instant and would move a lead in a circle: {route}; "
-            "let one need what another excludes, for example score at least 80 against lead.score lt 40",
+            "let one need what another excludes, for example a score of at least 80 in one and below 40 in the other",
         )
 
 

@@ -154,7 +154,7 @@ def test_gates_that_can_be_open_at_once_must_not_form_a_circle(forth, back):
 
     assert said == [
         "gates[0]: these gates can all be open at one instant and would move a lead in a circle: hot (to sql) → cool (to mql); "
-        "let one need what another excludes, for example score at least 80 against lead.score lt 40"
+        "let one need what another excludes, for example a score of at least 80 in one and below 40 in the other"
     ]
 
 
