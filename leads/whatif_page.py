@@ -156,7 +156,7 @@ def headline(tally: Tally, names: Mapping[str, str]) -> str:
         to[stage] = to.get(stage, 0) + number
     order = [*(key for key in names if key in to), *(key for key in to if key not in names)]
     said += [f"{to[key]:,} would move to {names.get(key, key)}" for key in order]
-    return f"{tally.known:,} {'lead' if tally.known == 1 else 'leads'}: {', '.join(said) or 'nothing changes'}."
+    return f"{tally.known:,} {'lead' if tally.known == 1 else 'leads'}: {', '.join(said) or 'no score and no stage changes'}."
 
 
 def score_chart(tally: Tally) -> BarChart:

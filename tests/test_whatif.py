@@ -473,6 +473,16 @@ def test_the_command_prints_a_table_and_its_progress(tmp_path):
     assert not WhatIf.objects.exists()
 
 
+def test_the_command_says_so_when_nobody_differs(tmp_path):
+    version = published()
+    make_person("A", "B", version=version)
+
+    out, _ = run_command(tmp_path, as_playbook(model()), days=7)
+
+    assert "1 lead: no score and no stage changes." in out
+    assert out.rstrip().endswith("No lead differs.")
+
+
 def test_the_command_speaks_json(tmp_path):
     version = published()
     lead = make_person("A", version=version)

@@ -80,7 +80,7 @@ def report(result: Result) -> Iterator[str]:
         moves = [f"{words} {live}, {tried}" for words, (live, tried) in zip(result.arrow_words, row.moves, strict=True) if live or tried]
         yield f"{row.label:>14}{row.total[0]:>9,}{row.total[1]:>9,}   {'; '.join(moves)}".rstrip()
     yield from ["", *result.outcomes, ""]
-    yield f"{tally.differ:,} {'lead differs' if tally.differ == 1 else 'leads differ'}. The most:"
+    yield f"{tally.differ:,} {'lead differs' if tally.differ == 1 else 'leads differ'}. The most:" if tally.differ else "No lead differs."
     for page in result.pages:
         for each in result.rows(page):
             stages = f"{each.stages[0]} → {each.stages[1]}" if each.has_moved else str(each.stages[0])
