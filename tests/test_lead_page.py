@@ -93,6 +93,15 @@ def edit(client, lead, fact, **data):
     return client.post(f"/leads/{lead.uid}/facts/{fact}/", data or {fact: ""})
 
 
+@pytest.mark.parametrize(("age", "said"), [(0, "just now"), (59, "just now"), (120, "for 2 min"), (86_400 * 4, "for 4 d")])
+def test_the_stage_says_how_long_it_is_the_lead_s(client, lead, age, said):
+    Lead.objects.filter(pk=lead.pk).update(stage_since=timezone.now() - timedelta(seconds=age))
+
+    found = re.search(r'<span class="meta fw-normal">(.*?)</span>', page_of(client, lead))[1]
+
+    assert re.sub(r"<[^>]+>", "", found) == said
+
+
 # --- facts ----------------------------------------------------------------------------------------
 
 

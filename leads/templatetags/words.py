@@ -107,7 +107,18 @@ def ago(at: datetime | None) -> str:
     if at is None:
         return ""
     seconds = (timezone.now() - at).total_seconds()
-    text = f"in {distance(-seconds)}" if seconds <= -60 else distance(abs(seconds))
+    return exactly(at, f"in {distance(-seconds)}" if seconds <= -60 else distance(abs(seconds)))
+
+
+@register.simple_tag
+def lasting(since: datetime) -> str:
+    """How long something has lasted: "for 4 d", "just now", with the time it began on hover and for screen readers."""
+    seconds = (timezone.now() - since).total_seconds()
+    return exactly(since, "just now" if seconds < 60 else f"for {distance(seconds)}")
+
+
+def exactly(at: datetime, text: str) -> str:
+    """These words for a time, which says itself on hover and to screen readers."""
     exact = timezone.localtime(at)
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%a %d %b %Y, %H:%M:%S %Z"), text)
 
